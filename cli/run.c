@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * DESIGN: the modes differ in which body of the scenario is called and in what calls it: SYNC a plain loop without
+ * the library, the others one task per item under async_run. An item is done if its body returned 0; everything
+ * else (what failed, what was left undone) follows from the results of the items.
+ */
+#include "run.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "command.h"
+#include "options.h"
+#include "output.h"
+#include "progress.h"
+#include "scenario/scenario.h"
+#include "stop.h"
+
+#define UNDONE_NAMES_MAX 10
+
+const char *const mode_names[] = {"sync", "blocking", "coop", "threads", NULL};
+static const char *const backend_names[] = {"auto", "io_uring", "epoll", NULL};
+static const char *const switch_names[] = {"auto", "asm", "ucontext", NULL};
+static const char *const clock_names[] = {"real", "virtual", NULL};
+
+static struct run_settings settings = {.mode = MODE_COOP, .yield = 1000000, .interval = 500 * ASYNC_MS};
+
+#define OPTION(option, parser, text) .name = option, .parse = parser, .help = text
+#define FIELD(field) .offset = offsetof(struct run_settings, field)
+
+static const struct option options[] = {
+	{OPTION("mode", option_choice, "how to do it (default coop); see the scenario"), FIELD(mode),
+	 .argument = "MODE", .choices = mode_names},
+	{OPTION("yield", option_count, "primes, coop: candidates between two yields (default 1M)"), FIELD(yield),
+	 .argument = "N", .minimum = 1, .maximum = INT64_MAX},
+	{OPTION("workers", option_count, "threads: limit of the pool (default: as the work needs)"), FIELD(workers),
+	 .argument = "N", .minimum = 1, .maximum = ASYNC_WORKERS_MAX},
+	{OPTION("backend", option_choice, "what tells the loop about descriptors"), FIELD(backend),
+	 .argument = "auto|io_uring|epoll", .choices = backend_names},
+	{OPTION("switch", option_choice, "what switches between tasks"), FIELD(switch_kind),
+	 .argument = "auto|asm|ucontext", .choices = switch_names},
+	{OPTION("stack-size", option_size, "of a task, 16k to 1G (default 64k)"), FIELD(stack_size), .argument = "SIZE",
+	 .minimum = ASYNC_STACK_SIZE_MIN, .maximum = ASYNC_STACK_SIZE_MAX},
+	{OPTION("clock", option_choice, "coop: virtual time does not wait"), FIELD(clock), .argument = "real|virtual",
+	 .choices = clock_names},
+	{OPTION("interval", option_time, "stdin: between two ticks (default 500ms)"), FIELD(interval),
+	 .argument = "TIME", .minimum = ASYNC_MS, .maximum = 3600 * ASYNC_S},
+	{OPTION("json", option_flag, "one JSON object on standard output instead of lines"), FIELD(json)},
+	{OPTION("debug", option_flag, "have the library check harder and say what it chose"), FIELD(debug)},
+	{OPTION("no-progress", option_flag, "no progress bars, on a terminal either"), FIELD(no_progress)},
+	{.name = NULL},
+};
+
+static async_time now_real(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (async_time)time.tv_sec * ASYNC_S + time.tv_nsec;
+}
+
+static async_time cpu_time(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+	return (async_time)time.tv_sec * ASYNC_S + time.tv_nsec;
+}
+
+async_time run_elapsed(const struct run *run)
+{
+	/* Virtual time is coop's only, so whoever asks for it runs on the loop. */
+	if (run->settings->clock == ASYNC_CLOCK_VIRTUAL)
+		return async_loop_time(NULL) - run->loop_started;
+	return now_real() - run->started;
+}
+
+void run_answered(struct run *run)
+{
+	async_time none = -1;
+
+	atomic_compare_exchange_strong(&run->first_answer, &none, now_real() - run->started);
+}
+
+void run_line(struct run *run, const char *format, ...)
+{
+	char line[400];
+	va_list list;
+
+	if (run->settings->json)
+		return;
+	va_start(list, format);
+	vsnprintf(line, sizeof(line), format, list);
+	va_end(list);
+	output_printf("%s\n", line);
+	output_flush();
+}
+
+bool run_item_done(const struct run *run, size_t index)
+{
+	return run->items[index].result == 0;
+}
+
+/* What ran out, and where its limit is; for other errors what the system calls them. */
+static const char *error_text(intptr_t error)
+{
+	if (error == -EAGAIN)
+		return "no worker thread could be started (limits: ulimit -u, ulimit -v, kernel.threads-max)";
+	if (error == -ENOMEM)
+		return "out of memory, or of mappings for stacks (limits: ulimit -v, vm.max_map_count)";
+	if (error == -EMFILE)
+		return "out of descriptors (limit: ulimit -n)";
+	if (error == -ENFILE)
+		return "the system is out of descriptors (limit: fs.file-max)";
+	return strerror((int)-error);
+}
+
+static void settle(struct item *item, intptr_t result)
+{
+	struct run *run = item->run;
+	char name[80];
+
+	item->result = result;
+	if (result == 0 || result == -ECANCELED)
+		return;
+	run->failures++;
+	complain_line("%s: %s", run->scenario->name_item(run, item->index, name, sizeof(name)), error_text(result));
+}
+
+static intptr_t item_task(void *arg)
+{
+	struct item *item = arg;
+	struct run *run = item->run;
+	intptr_t result = run->scenario->body[run->settings->mode](item);
+
+	settle(item, result);
+	return 0;
+}
+
+/* Tasks whose creation failed are settled here; the others settle themselves. */
+static intptr_t run_items(struct run *run)
+{
+	async_task **tasks = calloc(run->count, sizeof(async_task *));
+	intptr_t result;
+
+	if (!tasks)
+		return -ENOMEM;
+	for (size_t i = 0; i < run->count; i++) {
+		tasks[i] = async_create_task(item_task, &run->items[i]);
+		if (async_done(tasks[i]))
+			settle(&run->items[i], async_error(tasks[i]));
+	}
+	result = async_await(async_gather(tasks, run->count, ASYNC_GATHER_COLLECT, NULL));
+	free(tasks);
+	return result == -ECANCELED ? 0 : result;
+}
+
+static intptr_t main_task(void *arg)
+{
+	struct run *run = arg;
+	intptr_t result = stop_cancels_this_task();
+
+	run->loop_started = async_loop_time(NULL);
+	if (result >= 0) {
+		result = run_items(run);
+		stop_forget_task();
+	}
+	run->virtual_time = async_loop_time(NULL) - run->loop_started;
+	async_loop_get_stats(async_get_running_loop(), &run->stats);
+	return result;
+}
+
+static intptr_t run_sync(struct run *run)
+{
+	for (size_t i = 0; i < run->count && !stop_requested(); i++)
+		item_task(&run->items[i]);
+	return 0;
+}
+
+static intptr_t run_on_loop(struct run *run)
+{
+	struct async_options loop = ASYNC_OPTIONS_INIT;
+
+	loop.backend = (enum async_backend)run->settings->backend;
+	loop.switch_kind = (enum async_switch)run->settings->switch_kind;
+	loop.clock = (enum async_clock)run->settings->clock;
+	loop.stack_size = run->settings->stack_size;
+	loop.max_workers = run->workers;
+	loop.debug = run->settings->debug;
+	loop.ignore_sigint = true; /* stop.h has it, for the sake of tasks that hold the loop */
+	return async_run_with(main_task, run, &loop);
+}
+
+static void complain_run(const struct run *run, intptr_t error)
+{
+	struct async_system_info info = {.size = sizeof(info)};
+
+	if (error == -ENOSYS && async_get_system_info(&info) == 0) {
+		if (run->settings->backend == ASYNC_BACKEND_IO_URING && !info.io_uring)
+			complain_line("--backend: 'io_uring' is not to be had here: %s; epoll is",
+				      info.io_uring_reason);
+		else
+			complain_line("--switch: '%s' is not to be had on this machine; ucontext is",
+				      switch_names[run->settings->switch_kind]);
+		return;
+	}
+	complain_line("the run failed: %s", error_text(error));
+}
+
+static void note_undone(struct run *run)
+{
+	char text[UNDONE_NAMES_MAX * 64] = "", name[60];
+	size_t undone = 0, used = 0;
+
+	for (size_t i = 0; i < run->count; i++) {
+		if (run_item_done(run, i) || undone++ >= UNDONE_NAMES_MAX)
+			continue;
+		run->scenario->name_item(run, i, name, sizeof(name));
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", used ? ", " : ": ", name);
+	}
+	note_line("interrupted: %zu of %zu %s left undone%s%s", undone, run->count, run->scenario->items, text,
+		  undone > UNDONE_NAMES_MAX ? ", ..." : "");
+}
+
+static double seconds(async_time time)
+{
+	return (double)time / (double)ASYNC_S;
+}
+
+static void note_summary(struct run *run, async_time wall, async_time cpu)
+{
+	char answer[40] = "none", virtual_time[40] = "";
+
+	if (run->first_answer >= 0)
+		snprintf(answer, sizeof(answer), "%.3f s", seconds(run->first_answer));
+	if (run->settings->clock == ASYNC_CLOCK_VIRTUAL)
+		snprintf(virtual_time, sizeof(virtual_time), " (virtual %.3f s)", seconds(run->virtual_time));
+	note_line("%s: mode %s, wall %.3f s%s, CPU %.3f s, first answer %s, switches %llu, backend %s, switch %s",
+		  run->scenario->name, mode_names[run->settings->mode], seconds(wall), virtual_time, seconds(cpu),
+		  answer, (unsigned long long)run->stats.switches, run->stats.backend, run->stats.switch_kind);
+}
+
+static void write_json(struct run *run, async_time wall, async_time cpu)
+{
+	struct json json = {0};
+
+	json_open(&json, '{');
+	json_name(&json, "scenario");
+	json_string(&json, run->scenario->name);
+	json_name(&json, "mode");
+	json_string(&json, mode_names[run->settings->mode]);
+	json_name(&json, "backend");
+	json_string(&json, run->stats.backend);
+	json_name(&json, "switch");
+	json_string(&json, run->stats.switch_kind);
+	json_name(&json, "wall_s");
+	json_real(&json, seconds(wall), 6);
+	json_name(&json, "cpu_s");
+	json_real(&json, seconds(cpu), 6);
+	json_name(&json, "first_answer_s");
+	if (run->first_answer >= 0)
+		json_real(&json, seconds(run->first_answer), 6);
+	else
+		json_null(&json);
+	json_name(&json, "switches");
+	json_uint(&json, run->stats.switches);
+	json_name(&json, "results");
+	json_open(&json, '[');
+	run->scenario->write_results(run, &json);
+	json_close(&json, ']');
+	json_close(&json, '}');
+	output_printf("\n");
+}
+
+static void note_choices(void)
+{
+	struct async_system_info info = {.size = sizeof(info)};
+
+	if (async_get_system_info(&info) < 0)
+		return;
+	if (info.io_uring)
+		note_line("debug: io_uring is to be had: %s", info.io_uring_features);
+	else
+		note_line("debug: io_uring is not used: %s", info.io_uring_reason);
+	note_line("debug: stacks are guarded by %s%s%s", info.guard, *info.guard_reason ? ": " : "", info.guard_reason);
+}
+
+static int run_and_report(struct run *run)
+{
+	async_time wall, cpu = cpu_time();
+	intptr_t error;
+
+	if (run->settings->debug)
+		note_choices();
+	if (!run->settings->no_progress)
+		progress_open(run->count, run->scenario->name_item, run);
+	run->started = now_real();
+	error = run->settings->mode == MODE_SYNC ? run_sync(run) : run_on_loop(run);
+	wall = now_real() - run->started;
+	cpu = cpu_time() - cpu;
+	progress_close();
+
+	if (error < 0)
+		complain_run(run, error);
+	if (run->settings->json)
+		write_json(run, wall, cpu);
+	else if (error >= 0)
+		note_summary(run, wall, cpu);
+	if (stop_flag == STOP_SIGNAL)
+		note_undone(run);
+	if (!output_finish() && stop_flag != STOP_SIGNAL)
+		return STATUS_FAILED;
+	if (stop_flag == STOP_SIGNAL)
+		return STATUS_INTERRUPTED;
+	return error < 0 || run->failures ? STATUS_FAILED : STATUS_DONE;
+}
+
+static int make_items(struct run *run)
+{
+	run->items = calloc(run->count, sizeof(run->items[0]));
+	if (!run->items) {
+		complain_line("out of memory for %zu %s", run->count, run->scenario->items);
+		return STATUS_FAILED;
+	}
+	for (size_t i = 0; i < run->count; i++)
+		run->items[i] = (struct item){.run = run, .index = i, .result = -ECANCELED};
+	return STATUS_DONE;
+}
+
+/* What the table of options cannot know: which modes the scenario has, and where the virtual clock goes. */
+static bool check_settings(const struct scenario *scenario)
+{
+	if (!scenario->body[settings.mode]) {
+		char modes[80];
+
+		complain_line("--mode: '%s' is no mode of %s; expected one of: %s", mode_names[settings.mode],
+			      scenario->name, scenario_modes(scenario, ", ", modes, sizeof(modes)));
+		return false;
+	}
+	if (settings.clock == ASYNC_CLOCK_VIRTUAL && settings.mode != MODE_COOP) {
+		complain_line("--clock: 'virtual' goes with --mode=coop only; what blocks in mode %s takes real time",
+			      mode_names[settings.mode]);
+		return false;
+	}
+	return true;
+}
+
+static int execute(int argc, char **argv)
+{
+	struct run run = {.settings = &settings,
+			  .workers = settings.workers,
+			  .first_answer = -1,
+			  .stats = {.size = sizeof(run.stats), .backend = "none", .switch_kind = "none"}};
+	int status, error;
+
+	if (argc < 1) {
+		complain_line("run: the scenario is missing; 'asyncctl list' shows them");
+		return STATUS_USAGE;
+	}
+	run.scenario = scenario_find(argv[0]);
+	if (!run.scenario || !check_settings(run.scenario))
+		return STATUS_USAGE;
+	error = stop_open();
+	if (error < 0) {
+		complain_line("cannot prepare for Ctrl-C: %s", error_text(error));
+		return STATUS_FAILED;
+	}
+	status = run.scenario->prepare(&run, argc - 1, (const char *const *)argv + 1);
+	if (status == STATUS_DONE)
+		status = make_items(&run);
+	if (status == STATUS_DONE)
+		status = run_and_report(&run);
+	run.scenario->dispose(&run);
+	free(run.items);
+	return status;
+}
+
+static void describe(void)
+{
+	output_printf("\nScenarios:\n");
+	for (size_t i = 0; scenarios[i]; i++) {
+		const struct scenario *scenario = scenarios[i];
+
+		char modes[80];
+
+		output_printf("  %s %s\n      %s\n%s      Modes: %s.\n", scenario->name, scenario->arguments,
+			      scenario->summary, scenario->details,
+			      scenario_modes(scenario, ", ", modes, sizeof(modes)));
+	}
+	output_printf("\nModes: sync makes plain calls, blocking runs tasks that never give way, coop runs tasks that\n"
+		      "give way, threads runs jobs on a pool of workers. Numbers may be written 1_000_000, 1000k or\n"
+		      "1M; sizes count in 1024s, so 64k is 65536; times are 500ms, 2s or 0.5.\n");
+}
+
+const struct command run_command = {
+	.name = "run",
+	.arguments = "SCENARIO [ARGUMENT...]",
+	.summary = "run a scenario in one of its modes",
+	.describe = describe,
+	.options = options,
+	.settings = &settings,
+	.execute = execute,
+};

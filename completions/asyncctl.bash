@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Completion of asyncctl for bash.
+
+_asyncctl()
+{
+	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words='' command='' i option
+	local commands='run list bench doctor help'
+	local scenarios='primes countdown stdin'
+	local run_options='--mode= --yield= --workers= --backend= --switch= --stack-size= --clock= --interval= --json
+		--debug --no-progress --help'
+	local benchmarks='switch.asm switch.ucontext yield.2 yield.10 yield.1000 spawn fan_out sleep.1m.cpu
+		sleep.1m.bytes handover lock queue cancel executor.busy executor.idle executor.jobs start'
+
+	# Readline breaks words at `=`: `--mode=coop` arrives as three.
+	option=$previous
+	if [[ $previous == = ]]; then
+		option=${COMP_WORDS[COMP_CWORD - 2]}
+	elif [[ $current == = ]]; then
+		option=$previous current=
+	fi
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		if [[ ${COMP_WORDS[i]} != -* ]]; then
+			command=${COMP_WORDS[i]}
+			break
+		fi
+	done
+
+	case $option in
+	--mode) words='sync blocking coop threads' ;;
+	--backend) words='auto io_uring epoll' ;;
+	--switch) words='auto asm ucontext' ;;
+	--clock) words='real virtual' ;;
+	--yield | --workers | --stack-size | --interval) return ;;
+	*)
+		case $command in
+		'') words="$commands --version --help" ;;
+		run)
+			if [[ $current == -* ]]; then
+				words=$run_options
+			elif [[ " $scenarios " != *" ${COMP_WORDS[i + 1]} "* || $((i + 1)) -eq $COMP_CWORD ]]; then
+				words=$scenarios
+			fi
+			;;
+		bench) words="$benchmarks --json --help" ;;
+		help) words=$commands ;;
+		*) words='--json --help' ;;
+		esac
+		;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+	if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *= ]]; then
+		compopt -o nospace
+	fi
+}
+complete -F _asyncctl asyncctl

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+# Which packages the goals need, and what happens when one is missing. A plain `make` names them and stops;
+# READY_GOALS install them and start again, because the flags depend on what is installed.
+
+DEPS := build $(if $(filter 0,$(URING)),,uring)
+ifneq ($(filter test asan ubsan tsan coverage tests,$(GOALS)),)
+DEPS += test
+endif
+ifneq ($(filter lint,$(GOALS)),)
+DEPS += test lint
+endif
+ifneq ($(filter coverage,$(GOALS)),)
+DEPS += coverage
+endif
+ifneq ($(filter clang,$(VARIANT))$(and $(filter fuzz,$(GOALS)),$(wildcard tests/fuzz)),)
+DEPS += clang
+endif
+ifeq ($(VALGRIND),1)
+DEPS += valgrind
+endif
+
+.PHONY: deps
+deps:
+	$(Q)CC='$(CC)' sh mk/deps.sh install $(sort $(DEPS) test lint coverage)
+
+ifneq ($(filter-out $(PLAIN_GOALS),$(GOALS)),)
+MISSING := $(shell CC='$(CC)' sh mk/deps.sh missing $(DEPS))
+endif
+
+# DEPS_DONE ends the attempt after one round: what apt-get could not bring will not come by trying again.
+ifneq ($(MISSING),)
+ifneq ($(filter $(READY_GOALS),$(GOALS)),)
+ifndef DEPS_DONE
+NEEDS_DEPS := 1
+.NOTPARALLEL:
+.PHONY: $(GOALS)
+$(filter-out $(PLAIN_GOALS),$(GOALS)):
+	$(Q)CC='$(CC)' sh mk/deps.sh install $(DEPS) || [ '$(strip $(MISSING))' = liburing-dev ]
+	$(Q)$(MAKE) DEPS_DONE=1 $@
+endif
+endif
+ifndef NEEDS_DEPS
+ifneq ($(filter-out liburing-dev,$(MISSING)),)
+$(info These Debian packages are needed and not installed: $(filter-out liburing-dev,$(MISSING)))
+$(error `make deps` installs them through apt-get)
+endif
+ifneq ($(URING),0)
+$(info liburing not found, so there will be no io_uring backend (Debian package: liburing-dev))
+endif
+endif
+endif

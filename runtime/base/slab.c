@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/slab.h"
+
+#include <stdint.h>
+#include <sys/mman.h>
+
+#include "base/fault.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/lsan_interface.h>
+/* Free objects are poisoned, so that a use after release is seen. */
+#define poison(object, size) __asan_poison_memory_region(object, size)
+#define unpoison(object, size) __asan_unpoison_memory_region(object, size)
+#define poisoned(object) __asan_address_is_poisoned(object)
+#else
+#define poison(object, size) ((void)0)
+#define unpoison(object, size) ((void)0)
+#define poisoned(object) false
+#endif
+
+/* Aligned to its size, so that an object finds its chunk. */
+#define CHUNK_SIZE ((size_t)64 << 10)
+
+struct chunk {
+	struct list link;
+	void *free;     /* linked by the first word of each */
+	uint32_t live;
+	uint32_t fresh; /* objects that were never handed out begin here */
+	char objects[] __attribute__((aligned(64)));
+};
+
+static struct chunk *chunk_of(void *object)
+{
+	return (struct chunk *)((uintptr_t)object & ~(CHUNK_SIZE - 1));
+}
+
+static uint32_t capacity(const struct slab *slab)
+{
+	return (uint32_t)((CHUNK_SIZE - sizeof(struct chunk)) / slab->object_size);
+}
+
+void slab_init(struct slab *slab, size_t object_size)
+{
+	slab->object_size = object_size;
+	list_init(&slab->partial);
+	list_init(&slab->full);
+	slab->chunks = slab->empty = 0;
+}
+
+static struct chunk *chunk_map(void)
+{
+	/* Twice the size always holds one aligned chunk; the rest goes back. */
+	long address = SYS("mmap", mmap(NULL, 2 * CHUNK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+
+	if (address < 0 && address > -4096)
+		return NULL;
+	uintptr_t start = (uintptr_t)address, aligned = (start + CHUNK_SIZE - 1) & ~(CHUNK_SIZE - 1);
+	if (aligned > start)
+		munmap((void *)start, aligned - start);
+	munmap((void *)(aligned + CHUNK_SIZE), start + CHUNK_SIZE - aligned);
+#if defined(__SANITIZE_ADDRESS__)
+	/* Tasks and futures point to what users allocated. */
+	__lsan_register_root_region((void *)aligned, CHUNK_SIZE);
+#endif
+	return (struct chunk *)aligned;
+}
+
+static void chunk_unmap(struct chunk *chunk)
+{
+#if defined(__SANITIZE_ADDRESS__)
+	__lsan_unregister_root_region(chunk, CHUNK_SIZE);
+#endif
+	unpoison(chunk, CHUNK_SIZE);
+	munmap(chunk, CHUNK_SIZE);
+}
+
+static void unmap_all(struct list *chunks)
+{
+	list_for_each_safe(node, chunks)
+		chunk_unmap(list_entry(node, struct chunk, link));
+	list_init(chunks);
+}
+
+void slab_destroy(struct slab *slab)
+{
+	unmap_all(&slab->partial);
+	unmap_all(&slab->full);
+	slab->chunks = slab->empty = 0;
+}
+
+static noinline struct chunk *add_chunk(struct slab *slab)
+{
+	struct chunk *chunk = chunk_map();
+
+	if (!chunk)
+		return NULL;
+	list_prepend(&slab->partial, &chunk->link);
+	slab->chunks++;
+	slab->empty++;
+	return chunk;
+}
+
+void *slab_alloc(struct slab *slab)
+{
+	struct chunk *chunk = list_entry(slab->partial.next, struct chunk, link);
+	void *object;
+
+	if (unlikely(list_empty(&slab->partial)) && !(chunk = add_chunk(slab)))
+		return NULL;
+	object = chunk->free;
+	if (likely(object)) {
+		unpoison(object, slab->object_size);
+		chunk->free = *(void **)object;
+	} else {
+		object = chunk->objects + slab->object_size * chunk->fresh++;
+	}
+	if (chunk->live++ == 0)
+		slab->empty--;
+	if (unlikely(chunk->live == capacity(slab))) {
+		list_remove(&chunk->link);
+		list_append(&slab->full, &chunk->link);
+	}
+	return object;
+}
+
+void slab_free(struct slab *slab, void *object)
+{
+	struct chunk *chunk = chunk_of(object);
+
+	*(void **)object = chunk->free;
+	chunk->free = object;
+	poison(object, slab->object_size);
+	if (unlikely(chunk->live == capacity(slab))) {
+		list_remove(&chunk->link);
+		list_prepend(&slab->partial, &chunk->link);
+	}
+	if (--chunk->live == 0)
+		slab->empty++;
+}
+
+void slab_trim(struct slab *slab)
+{
+	if (slab->empty <= 1)
+		return;
+	list_for_each_safe(node, &slab->partial) {
+		struct chunk *chunk = list_entry(node, struct chunk, link);
+
+		if (chunk->live > 0 || slab->empty <= 1)
+			continue;
+		list_remove(node);
+		chunk_unmap(chunk);
+		slab->chunks--;
+		slab->empty--;
+	}
+}
+
+static void visit_chunks(struct list *chunks, size_t size, void (*visit)(void *, void *), void *arg)
+{
+	list_for_each(node, chunks) {
+		struct chunk *chunk = list_entry(node, struct chunk, link);
+
+		for (uint32_t i = 0; i < chunk->fresh; i++)
+			if (!poisoned(chunk->objects + size * i))
+				visit(chunk->objects + size * i, arg);
+	}
+}
+
+void slab_visit(struct slab *slab, void (*visit)(void *object, void *arg), void *arg)
+{
+	visit_chunks(&slab->full, slab->object_size, visit, arg);
+	visit_chunks(&slab->partial, slab->object_size, visit, arg);
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * DESIGN. The gathering is a future with a callback on each child. Children that are done already are counted at
+ * once, so that gathering finished futures is finished; the others an iteration after they are done, as in asyncio.
+ */
+#include <async/wait.h>
+
+#include "base/memory.h"
+#include "core/loop.h"
+#include "core/schedule.h"
+
+struct gather;
+
+struct gather_child {
+	struct entry entry;
+	struct watcher watcher;
+	struct gather *gather;
+	async_future *future;
+};
+
+struct gather {
+	struct future_fan fan;
+	intptr_t *results;
+	size_t count, finished;
+	bool collect;
+	bool cancel_requested;
+	struct gather_child children[];
+};
+
+static bool gather_cancel(async_future *future)
+{
+	struct gather *gather = (struct gather *)future;
+
+	for (size_t i = 0; i < gather->count; i++) {
+		if (future_done(gather->children[i].future))
+			continue;
+		gather->cancel_requested = true;
+		return true;
+	}
+	return false;
+}
+
+static async_future *gather_fan_out(struct future_fan *fan)
+{
+	struct gather *gather = (struct gather *)fan;
+
+	return fan->cursor < gather->count ? gather->children[fan->cursor++].future : NULL;
+}
+
+static const struct future_class future_gather = {
+	.name = "gathering",
+	.cancel = gather_cancel,
+	.fan_out = gather_fan_out,
+	.size = sizeof(struct gather),
+};
+
+/* Every child is done: their results in order. */
+static intptr_t take_results(struct gather *gather)
+{
+	intptr_t values = 0;
+
+	for (size_t i = 0; i < gather->count; i++) {
+		async_future *child = gather->children[i].future;
+
+		values += child->result >= 0;
+		if (gather->results)
+			gather->results[i] = future_take(child);
+	}
+	return values;
+}
+
+static void release_children(struct gather *gather)
+{
+	for (size_t i = 0; i < gather->count; i++)
+		future_release(gather->children[i].future);
+}
+
+static void child_finished(struct gather *gather, async_future *child)
+{
+	async_future *outer = &gather->fan.future;
+	bool last = ++gather->finished == gather->count;
+
+	/* Its failure is the gathering's, or comes too late to be anybody's. */
+	if (child->result < 0)
+		future_take(child);
+	if (!future_done(outer)) {
+		if (child->result < 0 && !gather->collect)
+			future_complete(outer, child->result);
+		else if (last)
+			future_complete(outer, gather->cancel_requested ? -ECANCELED : take_results(gather));
+	}
+	if (last) {
+		release_children(gather);
+		future_release(outer);
+	}
+}
+
+static void on_child(struct entry *entry)
+{
+	struct gather_child *child = container_of(entry, struct gather_child, entry);
+
+	child_finished(child->gather, child->future);
+}
+
+static async_future *gather_failed(async_future *const *futures, size_t count, intptr_t error)
+{
+	for (size_t i = 0; futures && i < count; i++)
+		if (future_check(futures[i]) == 0)
+			future_release(futures[i]);
+	return async_future_failed(error);
+}
+
+/* The loop of all of them; *ret_error if they have none in common. */
+static struct async_loop *common_loop(async_future *const *futures, size_t count, int *ret_error)
+{
+	struct async_loop *loop = NULL;
+
+	*ret_error = count > 0 && !futures ? -EINVAL : 0;
+	for (size_t i = 0; i < count && *ret_error == 0; i++) {
+		*ret_error = future_check(futures[i]);
+		if (*ret_error || !futures[i]->loop)
+			continue;
+		if (loop && futures[i]->loop != loop)
+			*ret_error = -EPERM;
+		loop = futures[i]->loop;
+	}
+	return loop ? loop : loop_or_default(NULL);
+}
+
+async_future *async_gather(async_future *const *futures, size_t count, unsigned flags, intptr_t *results)
+{
+	int error;
+	struct async_loop *loop = common_loop(futures, count, &error);
+
+	if (!error && (flags & ~(unsigned)ASYNC_GATHER_COLLECT))
+		error = -EINVAL;
+	if (!error && (!loop || count > (SIZE_MAX - sizeof(struct gather)) / sizeof(struct gather_child)))
+		error = -ENOMEM;
+	struct gather *gather = error ? NULL : mem_alloc(sizeof(*gather) + count * sizeof(gather->children[0]));
+	if (!gather)
+		return gather_failed(futures, count, error ? error : -ENOMEM);
+	*gather = (struct gather){.results = results, .count = count, .collect = flags & ASYNC_GATHER_COLLECT};
+	async_future *outer = &gather->fan.future;
+	future_init(outer, loop, &future_gather, NULL);
+	if (count == 0) {
+		future_complete(outer, 0);
+		return outer;
+	}
+	/* The children's, until the last is done. */
+	future_ref(outer);
+	for (size_t i = 0; i < count; i++) {
+		struct gather_child *child = &gather->children[i];
+
+		child->entry.kind = ENTRY_CALLBACK;
+		child->entry.run = on_child;
+		child->watcher.entry = &child->entry;
+		list_init(&child->watcher.link);
+		child->gather = gather;
+		child->future = futures[i];
+		if (!future_done(futures[i]))
+			future_watch(futures[i], &child->watcher);
+	}
+	for (size_t i = 0; i < count; i++)
+		if (list_empty(&gather->children[i].watcher.link))
+			child_finished(gather, futures[i]);
+	return outer;
+}

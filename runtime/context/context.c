@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "context/context.h"
+
+#include <stdint.h>
+#include <ucontext.h>
+
+#ifdef WITH_ASAN
+__thread struct sanitizer_fiber *sanitizer_left;
+#endif
+#ifdef WITH_TSAN
+__thread void *sanitizer_dead_fiber;
+#endif
+
+#if CONTEXT_HAS_ASM
+/* A stack that has not begun holds its entry and argument, and bit 0 of its pointer says so. */
+static void make_asm(struct context *context, void *top, context_entry *entry, void *arg)
+{
+	uintptr_t *frame = (uintptr_t *)top - 2;
+
+	frame[0] = (uintptr_t)arg;
+	frame[1] = (uintptr_t)entry;
+	context->sp = (char *)frame + 1;
+}
+#endif
+
+/* makecontext passes integers: a pointer travels in two halves. */
+static void start_ucontext(unsigned entry_high, unsigned entry_low, unsigned arg_high, unsigned arg_low)
+{
+	context_entry *entry = (context_entry *)((uintptr_t)((uint64_t)entry_high << 32 | entry_low));
+	void *arg = (void *)((uintptr_t)((uint64_t)arg_high << 32 | arg_low));
+
+	setcontext(entry(arg));
+	__builtin_unreachable();
+}
+
+static void make_ucontext(struct context *context, void *bottom, void *top, context_entry *entry, void *arg)
+{
+	/* The ucontext_t itself lives at the top of the stack that it describes. */
+	ucontext_t *uc = (ucontext_t *)(((uintptr_t)top - sizeof(ucontext_t)) & ~(uintptr_t)63);
+	uint64_t e = (uintptr_t)entry, a = (uintptr_t)arg;
+
+	getcontext(uc);
+	uc->uc_link = NULL;
+	uc->uc_stack.ss_sp = bottom;
+	uc->uc_stack.ss_size = (size_t)((char *)uc - (char *)bottom);
+	makecontext(uc, (void (*)(void))start_ucontext, 4, (unsigned)(e >> 32), (unsigned)e, (unsigned)(a >> 32),
+		    (unsigned)a);
+	context->sp = uc;
+}
+
+void context_make(struct context *context, enum context_kind kind, void *bottom, void *top, context_entry *entry,
+		  void *arg)
+{
+	sanitizer_fiber_make(&context->fiber, bottom, top);
+#if CONTEXT_HAS_ASM
+	if (kind == CONTEXT_ASM) {
+		make_asm(context, top, entry, arg);
+		return;
+	}
+#else
+	(void)kind;
+#endif
+	make_ucontext(context, bottom, top, entry, arg);
+}
+
+void context_swap_ucontext(void **save, void *to)
+{
+	ucontext_t here;
+
+	*save = &here;
+	swapcontext(&here, to);
+}
+
+#if !CONTEXT_HAS_ASM
+void context_swap_asm(void **save, void *to)
+{
+	context_swap_ucontext(save, to);
+}
+#endif
+
+noinline void context_switch(struct context *from, struct context *to, enum context_kind kind)
+{
+	sanitizer_before_switch(&from->fiber, &to->fiber, true);
+	if (CONTEXT_HAS_ASM && likely(kind == CONTEXT_ASM))
+		context_swap_asm(&from->sp, to->sp);
+	else
+		context_swap_ucontext(&from->sp, to->sp);
+	sanitizer_after_switch(&from->fiber);
+	/* No tail call: the swap must return here. */
+	__asm__ volatile("");
+}

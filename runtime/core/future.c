@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/future.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "core/loop.h"
+#include "core/schedule.h"
+
+const struct future_class future_plain = {.name = "future", .settable = true};
+
+static const struct future_class future_immortal = {.name = "failed future"};
+
+static const struct wait_class wait_future = {.name = "future", .forwards = true};
+
+void future_init(async_future *future, struct async_loop *loop, const struct future_class *class, async_drop *drop)
+{
+	future->loop = loop;
+	list_init(&future->watchers);
+	future->class = class;
+	future->drop = drop;
+	future->cancel_reason = NULL;
+	future->refs = 1;
+	future->state = FUTURE_PENDING;
+	future->looked_at = false;
+	future->immortal = false;
+}
+
+async_future *future_alloc(struct async_loop *loop, const struct future_class *class, async_drop *drop)
+{
+	async_future *future = mem_zalloc(class->size);
+
+	if (future)
+		future_init(future, loop, class, drop);
+	return future;
+}
+
+int future_check(const async_future *future)
+{
+	if (!future)
+		return -EINVAL;
+	if (likely(future->loop == loop_running) || !future->loop)
+		return 0;
+	return atomic_load_explicit(&future->loop->running, memory_order_relaxed) ? -EPERM : 0;
+}
+
+async_future *async_future_new(async_loop *loop, async_drop *drop)
+{
+	struct async_loop *owner = loop ? loop : loop_running;
+	int error = owner ? loop_check(owner) : -EPERM;
+
+	if (error)
+		return async_future_failed(error);
+	async_future *future = slab_alloc(&owner->future_slab);
+	if (!future)
+		return async_future_failed(-ENOMEM);
+	future_init(future, owner, &future_plain, drop);
+	return future;
+}
+
+/* One for each errno, made when first needed. */
+async_future *async_future_failed(intptr_t error)
+{
+	static async_future failed[4096];
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+	if (error >= 0 || error <= -(intptr_t)array_size(failed))
+		error = -EINVAL;
+	async_future *future = &failed[-error];
+	pthread_mutex_lock(&mutex);
+	if (!future->immortal) {
+		future_init(future, NULL, &future_immortal, NULL);
+		future->result = error;
+		future->state = FUTURE_DONE;
+		future->looked_at = true;
+		future->immortal = true;
+	}
+	pthread_mutex_unlock(&mutex);
+	return future;
+}
+
+void future_complete(async_future *future, intptr_t result)
+{
+	struct list *node;
+
+	future->result = result;
+	future->state = FUTURE_DONE;
+	while ((node = list_pop(&future->watchers))) {
+		struct entry *entry = list_entry(node, struct watcher, link)->entry;
+
+		if (entry->kind == ENTRY_TASK)
+			task_make_ready(task_of_entry(entry));
+		else
+			ready_append(&future->loop->ready, entry);
+	}
+}
+
+noinline void future_free(async_future *future)
+{
+	struct async_loop *loop = future->loop;
+
+	if (future_done(future) && !future->looked_at) {
+		if (future->result >= 0) {
+			result_drop(future->drop, future->result);
+		} else if (future->result != -ECANCELED) {
+			/* The handler may look at it, and take and drop references. */
+			future->looked_at = true;
+			future->refs = 1;
+			loop_report(loop, "failed, and nobody looked at the result", future, future->result);
+			if (--future->refs > 0)
+				return;
+		}
+	}
+	if (future->class->finalize)
+		future->class->finalize(future);
+	if (future->class->size)
+		mem_free(future);
+	else
+		slab_free(future->class->is_task ? &loop->task_slab : &loop->future_slab, future);
+}
+
+static int set(async_future *future, intptr_t result)
+{
+	int error = future_check(future);
+
+	if (error)
+		return error;
+	if (future_done(future))
+		return -EALREADY;
+	if (!future->class->settable)
+		return -EINVAL;
+	future_complete(future, result);
+	return 0;
+}
+
+int async_future_set_result(async_future *future, intptr_t value)
+{
+	return value < 0 ? -EINVAL : set(future, value);
+}
+
+int async_future_set_error(async_future *future, intptr_t error)
+{
+	return error >= 0 ? -EINVAL : set(future, error);
+}
+
+/* Why `task` cannot wait for a future that is not done; 0 if it can. */
+static int await_check(const struct task *task, const async_future *future)
+{
+	if (!task || future->loop != task->future.loop)
+		return -EPERM;
+	return future == &task->future ? -EDEADLK : 0;
+}
+
+intptr_t async_await(async_future *future)
+{
+	intptr_t result;
+
+	if (unlikely(!future))
+		return -EINVAL;
+	if (!future_done(future)) {
+		struct task *task = task_current();
+		int error = await_check(task, future);
+
+		if (unlikely(error)) {
+			if (future_check(future) == 0)
+				future_release(future);
+			return error;
+		}
+		future_watch(future, &task->watcher);
+		/* The word says nothing: the future has the result. */
+		task->word = 0;
+		if (unlikely(task_park(task, &wait_future, future) == -ECANCELED)) {
+			list_remove(&task->watcher.link);
+			future_release(future);
+			return -ECANCELED;
+		}
+	}
+	result = future_take(future);
+	future_release(future);
+	return result;
+}
+
+bool async_done(const async_future *future)
+{
+	return future && future_done(future);
+}
+
+bool async_cancelled(const async_future *future)
+{
+	return async_done(future) && future->result == -ECANCELED;
+}
+
+intptr_t async_result(async_future *future)
+{
+	if (!future)
+		return -EINVAL;
+	return future_done(future) ? future_take(future) : -EINPROGRESS;
+}
+
+intptr_t async_error(async_future *future)
+{
+	if (!future)
+		return -EINVAL;
+	if (!future_done(future))
+		return -EINPROGRESS;
+	return future->result < 0 ? future_take(future) : 0;
+}
+
+int async_cancel(async_future *future, const char *reason)
+{
+	int error = future_check(future);
+
+	return error ? error : future_cancel(future, reason);
+}
+
+const char *async_cancel_reason(const async_future *future)
+{
+	return future ? future->cancel_reason : NULL;
+}
+
+async_future *async_ref(async_future *future)
+{
+	if (future)
+		future_ref(future);
+	return future;
+}
+
+void async_release(async_future *future)
+{
+	if (future)
+		future_release(future);
+}
+
+async_loop *async_future_loop(const async_future *future)
+{
+	return future ? future->loop : NULL;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Handles: calls that a loop is going to make.
+ *
+ * A handle is counted: one reference is the schedule's while it is queued or its timer is armed, one may be the
+ * user's. Those that other threads may post come from malloc, the rest from the loop's slab.
+ */
+#include "core/handle.h"
+
+#include <errno.h>
+
+#include "base/memory.h"
+#include "core/loop.h"
+#include "core/timer.h"
+
+enum handle_origin {
+	HANDLE_LOCAL,    /* call_soon and its like, in the loop's thread */
+	HANDLE_REMOTE,   /* one call from another thread */
+	HANDLE_PREPARED, /* may be posted again and again */
+};
+
+struct async_handle {
+	struct timer timer; /* its entry is what runs */
+	struct async_loop *loop;
+	async_callback *fn;
+	void *arg;
+	unsigned refs;
+	uint8_t origin;
+	bool cancelled;
+	bool waker;                /* counts among what can wake the loop */
+	atomic_bool posted;        /* in the inbox or in the queue */
+	async_handle *next_posted;
+};
+
+size_t handle_size(void)
+{
+	return sizeof(struct async_handle);
+}
+
+static void handle_unref(async_handle *handle)
+{
+	if (--handle->refs > 0)
+		return;
+	if (handle->waker)
+		handle->loop->wakers--;
+	if (handle->origin == HANDLE_LOCAL)
+		slab_free(&handle->loop->handle_slab, handle);
+	else
+		mem_free(handle);
+}
+
+static void run_handle(struct entry *entry)
+{
+	async_handle *handle = container_of(container_of(entry, struct timer, entry), async_handle, timer);
+
+	if (handle->origin == HANDLE_PREPARED)
+		/* A post from here on is another call. */
+		atomic_store(&handle->posted, false);
+	if (!handle->cancelled && atomic_load_explicit(&handle->loop->refuses, memory_order_relaxed) == 0)
+		handle->fn(handle->arg);
+	handle_unref(handle);
+}
+
+static void handle_init(async_handle *handle, async_loop *loop, async_callback *fn, void *arg, enum handle_origin origin)
+{
+	*handle = (async_handle){.loop = loop, .fn = fn, .arg = arg, .refs = 1, .origin = (uint8_t)origin};
+	timer_init(&handle->timer, run_handle, ENTRY_CALLBACK);
+}
+
+/* A handle of the loop's thread that the schedule has a reference of, and the caller one if it wants one. */
+static int handle_make(async_loop *loop, async_callback *fn, void *arg, async_handle **wanted, async_handle **ret_handle)
+{
+	int error = !loop || !fn ? -EINVAL : loop_check(loop);
+
+	if (error)
+		return error;
+	async_handle *handle = slab_alloc(&loop->handle_slab);
+	if (!handle)
+		return -ENOMEM;
+	handle_init(handle, loop, fn, arg, HANDLE_LOCAL);
+	if (wanted) {
+		handle->refs++;
+		*wanted = handle;
+	}
+	*ret_handle = handle;
+	return 0;
+}
+
+/* A loop that is embedded sleeps in a poll of its descriptor. */
+static void rouse(async_loop *loop)
+{
+	if (unlikely(loop->poll_fd >= 0) && loop != loop_running)
+		loop_notify(loop);
+}
+
+int async_loop_call_soon(async_loop *loop, async_callback *fn, void *arg, async_handle **ret_handle)
+{
+	async_handle *handle;
+	int error = handle_make(loop, fn, arg, ret_handle, &handle);
+
+	if (error)
+		return error;
+	ready_append(&loop->ready, &handle->timer.entry);
+	rouse(loop);
+	return 0;
+}
+
+int async_loop_call_at(async_loop *loop, async_time when, async_callback *fn, void *arg, async_handle **ret_handle)
+{
+	async_handle *handle, *wanted;
+	int error = handle_make(loop, fn, arg, &wanted, &handle);
+
+	if (error)
+		return error;
+	error = timer_arm(loop, &handle->timer, when);
+	if (error) {
+		handle->refs = 1;
+		handle_unref(handle);
+		return error;
+	}
+	if (ret_handle)
+		*ret_handle = handle;
+	else
+		handle_unref(handle);
+	rouse(loop);
+	return 0;
+}
+
+int async_loop_call_later(async_loop *loop, async_time delay, async_callback *fn, void *arg, async_handle **ret_handle)
+{
+	if (!loop)
+		return -EINVAL;
+	return async_loop_call_at(loop, clock_add(loop_now(loop), delay < 0 ? 0 : delay), fn, arg, ret_handle);
+}
+
+/* Lock-free and without allocation: this runs in signal handlers. */
+static void inbox_push(async_handle *handle)
+{
+	async_loop *loop = handle->loop;
+	async_handle *head = atomic_load_explicit(&loop->inbox, memory_order_relaxed);
+
+	do
+		handle->next_posted = head;
+	while (!atomic_compare_exchange_weak_explicit(&loop->inbox, &head, handle, memory_order_release,
+						      memory_order_relaxed));
+	loop_notify(loop);
+}
+
+void handle_take_inbox(struct async_loop *loop)
+{
+	async_handle *handle, *in_order = NULL;
+
+	if (!atomic_load_explicit(&loop->inbox, memory_order_relaxed))
+		return;
+	handle = atomic_exchange_explicit(&loop->inbox, NULL, memory_order_acquire);
+	while (handle) {
+		async_handle *next = handle->next_posted;
+
+		handle->next_posted = in_order;
+		in_order = handle;
+		handle = next;
+	}
+	for (; in_order; in_order = in_order->next_posted) {
+		if (in_order->origin == HANDLE_PREPARED)
+			in_order->refs++;
+		ready_append(&loop->ready, &in_order->timer.entry);
+	}
+}
+
+int async_loop_call_soon_threadsafe(async_loop *loop, async_callback *fn, void *arg)
+{
+	int refuses = loop && fn ? atomic_load(&loop->refuses) : -EINVAL;
+
+	if (refuses)
+		return refuses;
+	async_handle *handle = mem_alloc(sizeof(*handle));
+	if (!handle)
+		return -ENOMEM;
+	handle_init(handle, loop, fn, arg, HANDLE_REMOTE);
+	inbox_push(handle);
+	return 0;
+}
+
+int handle_prepare(async_loop *loop, async_callback *fn, void *arg, bool waker, async_handle **ret_handle)
+{
+	int error = !loop || !fn || !ret_handle ? -EINVAL : loop_check(loop);
+
+	if (error)
+		return error;
+	async_handle *handle = mem_alloc(sizeof(*handle));
+	if (!handle)
+		return -ENOMEM;
+	handle_init(handle, loop, fn, arg, HANDLE_PREPARED);
+	handle->waker = waker;
+	loop->wakers += waker;
+	*ret_handle = handle;
+	return 0;
+}
+
+int async_handle_new(async_loop *loop, async_callback *fn, void *arg, async_handle **ret_handle)
+{
+	return handle_prepare(loop, fn, arg, true, ret_handle);
+}
+
+int async_handle_post(async_handle *handle)
+{
+	if (!handle || handle->origin != HANDLE_PREPARED)
+		return -EINVAL;
+	int refuses = atomic_load(&handle->loop->refuses);
+	if (refuses)
+		return refuses;
+	if (!atomic_exchange(&handle->posted, true))
+		inbox_push(handle);
+	return 0;
+}
+
+void async_handle_cancel(async_handle *handle)
+{
+	if (!handle || handle->cancelled)
+		return;
+	handle->cancelled = true;
+	if (!heap_has(&handle->timer.node))
+		return;
+	timer_disarm(handle->loop, &handle->timer);
+	handle_unref(handle);
+}
+
+bool async_handle_cancelled(const async_handle *handle)
+{
+	return handle && handle->cancelled;
+}
+
+void async_handle_release(async_handle *handle)
+{
+	if (handle)
+		handle_unref(handle);
+}

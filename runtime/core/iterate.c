@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* Running: service, batch, service, batch … */
+#include <errno.h>
+#include <sched.h>
+
+#include "context/sanitizer.h"
+#include "core/handle.h"
+#include "core/loop.h"
+#include "core/schedule.h"
+#include "core/timer.h"
+
+/* A worker that spins answers in less time than it takes to wake this thread; see worker/. */
+#define SPIN (8 * ASYNC_US)
+/* Stacks that were not used for so long give their memory back. */
+#define TRIM_INTERVAL ASYNC_S
+
+static bool notified(struct async_loop *loop)
+{
+	return atomic_load_explicit(&loop->wake_state, memory_order_acquire) == LOOP_NOTIFIED;
+}
+
+/* Waits at most `timeout` ns (negative: for ever) for completions and news. */
+static int wait_in_reactor(struct async_loop *loop, async_time timeout)
+{
+	struct reactor *reactor;
+	int error = loop_reactor(loop, &reactor), running = LOOP_RUNNING;
+
+	if (error)
+		return error;
+	/* News that came meanwhile must not find this thread asleep. */
+	if (timeout != 0 && !atomic_compare_exchange_strong(&loop->wake_state, &running, LOOP_ASLEEP))
+		timeout = 0;
+	loop->polls++;
+	error = reactor_wait(reactor, timeout);
+	return error < 0 ? error : 0;
+}
+
+static void spin_for_jobs(struct async_loop *loop)
+{
+	async_time end;
+
+	if (loop->jobs == 0 || pool_processors() < 2 || sanitizer_on_valgrind())
+		return;
+	end = clock_now() + SPIN;
+	while (!notified(loop) && clock_now() < end)
+		for (int i = 0; i < 16 && !notified(loop); i++)
+			cpu_relax();
+}
+
+static bool can_be_woken(const struct async_loop *loop)
+{
+	return loop->jobs > 0 || loop->wakers > 0 || (loop->reactor && reactor_pending(loop->reactor) > 0);
+}
+
+static int deadlock(struct async_loop *loop)
+{
+	loop_report_deadlock(loop);
+	return -EDEADLK;
+}
+
+/* Every task waits: until when? Gives memory back if that is due before anything else. */
+static async_time idle_timeout(struct async_loop *loop)
+{
+	async_time deadline = heap_empty(&loop->timers) ? ASYNC_FOREVER : heap_least(&loop->timers);
+	async_time now = clock_now();
+
+	if (loop->trim_at == ASYNC_FOREVER && stack_pool_idle(&loop->stacks)) {
+		loop->trim_at = now + TRIM_INTERVAL;
+	} else if (loop->trim_at <= now) {
+		slab_trim(&loop->task_slab);
+		slab_trim(&loop->future_slab);
+		slab_trim(&loop->handle_slab);
+		loop->trim_at = stack_pool_trim(&loop->stacks) ? now + TRIM_INTERVAL : ASYNC_FOREVER;
+	}
+	if (loop->trim_at < deadline)
+		deadline = loop->trim_at;
+	return deadline == ASYNC_FOREVER ? -1 : deadline > now ? deadline - now : 0;
+}
+
+static int wait_real(struct async_loop *loop)
+{
+	if (loop->options.detect_deadlock && heap_empty(&loop->timers) && !can_be_woken(loop))
+		return deadlock(loop);
+	spin_for_jobs(loop);
+	if (notified(loop))
+		return 0;
+	return wait_in_reactor(loop, idle_timeout(loop));
+}
+
+/* Time passes only when nothing else can happen. */
+static int wait_virtual(struct async_loop *loop)
+{
+	if (loop->reactor) {
+		int error = wait_in_reactor(loop, 0);
+
+		if (error || loop->ready.head || notified(loop))
+			return error;
+	}
+	if (loop->jobs > 0 || (loop->reactor && reactor_holding_time(loop->reactor) > 0))
+		return wait_in_reactor(loop, -1);
+	if (!heap_empty(&loop->timers)) {
+		if (heap_least(&loop->timers) > loop->virtual_now)
+			loop->virtual_now = heap_least(&loop->timers);
+		return 0;
+	}
+	return can_be_woken(loop) ? wait_in_reactor(loop, -1) : deadlock(loop);
+}
+
+/* Looks after everything but tasks; waits if nobody is ready and `may_wait`. */
+static int service(struct async_loop *loop, bool may_wait)
+{
+	int error = 0;
+
+	list_for_each_safe(node, &loop->hooks) {
+		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
+
+		if (hook->turn)
+			hook->turn(loop, hook);
+	}
+	if (may_wait && !loop->ready.head && !notified(loop))
+		error = loop->options.clock == ASYNC_CLOCK_VIRTUAL ? wait_virtual(loop) : wait_real(loop);
+	else if (loop->reactor && reactor_pending(loop->reactor) > 0)
+		error = wait_in_reactor(loop, 0);
+
+	/* What is told from here on is a reason for the next service; what was told before is looked at now. */
+	atomic_exchange(&loop->wake_state, LOOP_RUNNING);
+	handle_take_inbox(loop);
+	loop_take_jobs(loop);
+	loop->serviced_at = clock_now();
+	loop->service_at = loop->switches + loop->service_step;
+	if (!heap_empty(&loop->timers))
+		timers_expire(loop, loop->options.clock == ASYNC_CLOCK_VIRTUAL ? loop->virtual_now : loop->serviced_at);
+	return error;
+}
+
+static void run_batch(struct async_loop *loop)
+{
+	for (;;) {
+		struct task *task = schedule_next(loop);
+		struct entry *entry = loop->batch;
+
+		if (task) {
+			loop->current = task;
+			context_switch(&loop->main, &task->context, loop->switch_kind);
+			continue;
+		}
+		if (!entry)
+			return;
+		loop->batch = entry->next;
+		if (entry->kind == ENTRY_TASK)
+			task_discard(task_of_entry(entry));
+		else
+			entry->run(entry);
+	}
+}
+
+int loop_run(struct async_loop *loop)
+{
+	int error;
+
+	do {
+		bool stop = atomic_load(&loop->stopping) || loop->single;
+
+		error = service(loop, !stop);
+		if (error)
+			break;
+		schedule_begin_batch(loop);
+		run_batch(loop);
+	} while (!atomic_load(&loop->stopping) && !loop->single);
+	return error;
+}
+
+void loop_wait_jobs(struct async_loop *loop)
+{
+	for (;;) {
+		atomic_store(&loop->wake_state, LOOP_RUNNING);
+		loop_take_jobs(loop);
+		if (loop->jobs == 0)
+			return;
+		/* Without a reactor to sleep in, all that is left is asking again. */
+		if (wait_in_reactor(loop, -1) < 0)
+			sched_yield();
+	}
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/versioned.h"
+#include "core/handle.h"
+#include "core/registry.h"
+#include "core/schedule.h"
+
+#define SLOW_TASK_DEFAULT (100 * ASYNC_MS)
+#define SHUTDOWN_TIMEOUT_DEFAULT (10 * ASYNC_S)
+
+__thread struct async_loop *loop_running;
+
+const char *async_version(void)
+{
+	return ASYNC_VERSION_STRING;
+}
+
+static int fill_defaults(struct async_options *options)
+{
+	if (options->stack_size == 0)
+		options->stack_size = ASYNC_STACK_SIZE_DEFAULT;
+	if (options->slow_task == 0)
+		options->slow_task = SLOW_TASK_DEFAULT;
+	if (options->shutdown_timeout == 0)
+		options->shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT;
+	if (options->switch_kind == ASYNC_SWITCH_ASM && !CONTEXT_HAS_ASM)
+		return -ENOSYS;
+	if (options->backend == ASYNC_BACKEND_IO_URING && !reactor_uring_usable(NULL, NULL))
+		return -ENOSYS;
+	if ((unsigned)options->backend > ASYNC_BACKEND_EPOLL || (unsigned)options->switch_kind > ASYNC_SWITCH_UCONTEXT ||
+	    (unsigned)options->clock > ASYNC_CLOCK_VIRTUAL || stack_class_for(options->stack_size) < 0 ||
+	    options->slow_task < 0 || options->shutdown_timeout < 0 || options->max_workers > ASYNC_WORKERS_MAX)
+		return -EINVAL;
+	return 0;
+}
+
+static void sink_wake(struct job_sink *sink)
+{
+	loop_notify(container_of(sink, struct async_loop, sink));
+}
+
+int async_loop_new(const struct async_options *given, async_loop **ret_loop)
+{
+	struct async_options options = ASYNC_OPTIONS_INIT;
+	int error = given ? versioned_copy(&options, sizeof(options), given) : 0;
+
+	if (error || !ret_loop || (error = fill_defaults(&options)))
+		return error ? error : -EINVAL;
+	struct async_loop *loop = mem_zalloc(sizeof(*loop));
+	if (!loop)
+		return -ENOMEM;
+	loop->options = options;
+	ready_init(&loop->ready);
+	loop->switch_kind = options.switch_kind == ASYNC_SWITCH_UCONTEXT || !CONTEXT_HAS_ASM ? CONTEXT_UCONTEXT : CONTEXT_ASM;
+	loop->service_step = 1;
+	loop->trim_at = ASYNC_FOREVER;
+	loop->shuffle_state = options.shuffle_seed;
+	slab_init(&loop->task_slab, sizeof(struct task));
+	slab_init(&loop->future_slab, sizeof(struct async_future));
+	slab_init(&loop->handle_slab, handle_size());
+	stack_pool_init(&loop->stacks, STACK_GUARD_AUTO);
+	loop->sink.wake = sink_wake;
+	list_init(&loop->hooks);
+	list_init(&loop->closers);
+	loop->poll_fd = loop->timer_fd = -1;
+	registry_add(loop);
+	*ret_loop = loop;
+	return 0;
+}
+
+struct async_loop *loop_or_default(async_loop *loop)
+{
+	if (loop)
+		return loop;
+	return likely(loop_running != NULL) ? loop_running : async_get_event_loop();
+}
+
+int loop_check(const struct async_loop *loop)
+{
+	int refuses = atomic_load_explicit(&loop->refuses, memory_order_relaxed);
+
+	if (unlikely(refuses))
+		return refuses;
+	if (likely(loop == loop_running))
+		return 0;
+	return atomic_load_explicit(&loop->running, memory_order_relaxed) ? -EPERM : 0;
+}
+
+void loop_notify(struct async_loop *loop)
+{
+	if (atomic_exchange(&loop->wake_state, LOOP_NOTIFIED) == LOOP_ASLEEP)
+		reactor_wake(loop->reactor);
+}
+
+int loop_reactor(struct async_loop *loop, struct reactor **ret_reactor)
+{
+	if (unlikely(!loop->reactor)) {
+		struct reactor_options options = {
+			.kind = loop->options.backend == ASYNC_BACKEND_EPOLL      ? REACTOR_EPOLL
+				: loop->options.backend == ASYNC_BACKEND_IO_URING ? REACTOR_URING
+										  : REACTOR_AUTO,
+			.virtual_time = loop->options.clock == ASYNC_CLOCK_VIRTUAL,
+		};
+		int error = reactor_open(&options, &loop->reactor);
+
+		if (error)
+			return error;
+	}
+	*ret_reactor = loop->reactor;
+	return 0;
+}
+
+void loop_take_jobs(struct async_loop *loop)
+{
+	struct job *job = job_sink_ready(&loop->sink) ? job_sink_take(&loop->sink) : NULL;
+
+	while (job) {
+		struct loop_job *done = container_of(job, struct loop_job, job);
+
+		job = job->next;
+		loop->jobs--;
+		done->done(done);
+	}
+}
+
+/* Runs the queue with the loop closed: every entry only gives back what it holds. */
+static void drop_queue(struct async_loop *loop)
+{
+	handle_take_inbox(loop);
+	while (!heap_empty(&loop->timers)) {
+		struct timer *timer = container_of(heap_pop(&loop->timers), struct timer, node);
+
+		if (timer->entry.kind == ENTRY_CALLBACK)
+			ready_append(&loop->ready, &timer->entry);
+	}
+	schedule_begin_batch(loop);
+	while (loop->batch) {
+		struct entry *entry = loop->batch;
+
+		loop->batch = entry->next;
+		if (entry->kind == ENTRY_CALLBACK)
+			entry->run(entry);
+	}
+}
+
+static void abandon_one(struct task *task, void *arg)
+{
+	*(struct task **)arg = task;
+}
+
+/* One at a time: ending one may release others. */
+static void abandon_tasks(struct async_loop *loop)
+{
+	while (loop->tasks > 0) {
+		struct task *task = NULL;
+
+		loop_visit_tasks(loop, abandon_one, &task);
+		if (!task)
+			break;
+		task_abandon(task);
+	}
+}
+
+int async_loop_close(async_loop *loop)
+{
+	if (!loop)
+		return -EINVAL;
+	if (atomic_load(&loop->refuses) == -ESHUTDOWN)
+		return 0;
+	if (atomic_load(&loop->running))
+		return loop == loop_running ? -EBUSY : -EPERM;
+	bool forked = atomic_load(&loop->refuses) == -EPERM;
+	list_for_each_safe(node, &loop->hooks) {
+		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
+
+		hook->close(loop, hook);
+	}
+	if (!forked)
+		loop_wait_jobs(loop);
+	job_sink_settle(&loop->sink);
+	if (loop->reactor && forked)
+		reactor_abandon(loop->reactor);
+	else if (loop->reactor)
+		/* The kernel lets go of buffers on stacks before the stacks go. */
+		reactor_close(loop->reactor);
+	atomic_store(&loop->refuses, -ESHUTDOWN);
+	loop->reactor = NULL;
+	drop_queue(loop);
+	abandon_tasks(loop);
+	/* Abandoning makes watchers ready, which only hold references. */
+	drop_queue(loop);
+	if (loop->options.debug && !forked)
+		loop_report_leaks(loop);
+	if (loop->poll_fd >= 0) {
+		close(loop->poll_fd);
+		close(loop->timer_fd);
+	}
+	stack_pool_destroy(&loop->stacks);
+	heap_destroy(&loop->timers);
+	registry_remove(loop);
+	return 0;
+}
+
+void async_loop_free(async_loop *loop)
+{
+	if (!loop || async_loop_close(loop) < 0)
+		return;
+	/* What other threads posted after the close. */
+	drop_queue(loop);
+	slab_destroy(&loop->task_slab);
+	slab_destroy(&loop->future_slab);
+	slab_destroy(&loop->handle_slab);
+	mem_free(loop);
+}
+
+static void free_own_loop(void *loop)
+{
+	async_loop_free(loop);
+}
+
+static pthread_key_t own_loop_key;
+static void make_own_loop_key(void)
+{
+	pthread_key_create(&own_loop_key, free_own_loop);
+}
+
+async_loop *async_get_event_loop(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	async_loop *loop = loop_running;
+
+	if (loop)
+		return loop;
+	pthread_once(&once, make_own_loop_key);
+	loop = pthread_getspecific(own_loop_key);
+	if (!loop && async_loop_new(NULL, &loop) == 0)
+		pthread_setspecific(own_loop_key, loop);
+	return loop;
+}
+
+async_loop *async_get_running_loop(void)
+{
+	return loop_running;
+}
+
+void async_loop_stop(async_loop *loop)
+{
+	if (!loop)
+		return;
+	atomic_store(&loop->stopping, true);
+	loop_notify(loop);
+}
+
+bool async_loop_is_running(const async_loop *loop)
+{
+	return loop && atomic_load(&loop->running);
+}
+
+bool async_loop_is_closed(const async_loop *loop)
+{
+	return loop && atomic_load(&loop->refuses) == -ESHUTDOWN;
+}
+
+async_time async_loop_time(const async_loop *loop)
+{
+	if (!loop)
+		loop = loop_running;
+	return loop ? loop_now(loop) : clock_now();
+}
+
+int async_loop_set_error_handler(async_loop *loop, async_error_handler *handler, void *arg)
+{
+	int error = loop ? loop_check(loop) : -EINVAL;
+
+	if (error == -EPERM || error == -EINVAL)
+		return error;
+	loop->error_handler = handler;
+	loop->error_handler_arg = arg;
+	return 0;
+}
+
+int async_loop_get_stats(const async_loop *loop, struct async_loop_stats *ret_stats)
+{
+	if (!loop || !ret_stats)
+		return -EINVAL;
+	if (loop != loop_running && atomic_load(&loop->running))
+		return -EPERM;
+	struct async_loop_stats stats = {
+		.backend = loop->reactor ? reactor_name(loop->reactor) : "none",
+		.switch_kind = loop->switch_kind == CONTEXT_ASM ? "asm" : "ucontext",
+		.iterations = loop->iterations,
+		.switches = loop->switches,
+		.polls = loop->polls,
+		.tasks = loop->tasks,
+		.tasks_created = loop->tasks_created,
+		.timers = loop->timers.count,
+		.operations = loop->reactor ? reactor_pending(loop->reactor) : 0,
+		.jobs = loop->jobs,
+	};
+	return versioned_fill(ret_stats, &stats, sizeof(stats));
+}

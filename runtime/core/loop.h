@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of a loop.
+ *
+ * One iteration: service (posts from other threads, finished jobs, the reactor, timers), then the batch, which is
+ * what was ready when it began. Tasks switch directly to one another through the batch; the loop's own stack runs
+ * only for callbacks, for service, and when nobody is ready. A batch that ends with others ready and no service
+ * due is followed by the next one without leaving the tasks' stacks: see schedule.h.
+ *
+ * One word, `wake_state`, joins the loop with other threads: whoever has news stores NOTIFIED and wakes the
+ * reactor if the word was ASLEEP; the loop goes to sleep only if it can change RUNNING to ASLEEP.
+ */
+#ifndef CORE_LOOP_H
+#define CORE_LOOP_H
+
+#include <stdatomic.h>
+
+#include <async/loop.h>
+#include <async/options.h>
+
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/slab.h"
+#include "context/context.h"
+#include "context/overflow.h"
+#include "context/stack.h"
+#include "core/future.h"
+#include "core/ready.h"
+#include "reactor/reactor.h"
+#include "worker/pool.h"
+
+struct task;
+
+enum wake_state {
+	LOOP_RUNNING,
+	LOOP_ASLEEP,   /* or about to be: in the reactor */
+	LOOP_NOTIFIED, /* there is something in the inbox, in the sink, or a stop */
+};
+
+/* A creator that waits for an eager task to suspend for the first time. */
+struct eager_frame {
+	struct eager_frame *outer;
+	struct task *task;
+	struct task *creator; /* NULL: the loop's stack */
+};
+
+/* A job whose end the loop hears of. */
+struct loop_job {
+	struct job job;
+	void (*done)(struct loop_job *job); /* on the loop's stack */
+};
+
+/* What later layers want to be told. Hooks live in static or longer-lived memory of theirs. */
+struct loop_hook {
+	struct list link;
+	void (*turn)(struct async_loop *loop, struct loop_hook *hook);  /* before each service; may be NULL */
+	void (*close)(struct async_loop *loop, struct loop_hook *hook); /* the loop closes; may free the hook */
+};
+
+struct async_loop {
+	/* The switch: one cache line. */
+	struct task *current;          /* NULL on the loop's own stack */
+	struct entry *batch;           /* what is left of this iteration */
+	struct ready_queue ready;      /* the next iteration's */
+	struct eager_frame *eager;
+	uint64_t switches;
+	uint64_t service_at;           /* look at the clock when `switches` gets here */
+	atomic_int wake_state;         /* enum wake_state */
+	enum context_kind switch_kind;
+
+	struct context main;           /* the loop's own stack while tasks run */
+	struct context left;           /* of the task that ended last: nobody comes back to it */
+	void *left_stack;              /* its stack, free once another one is left */
+	unsigned left_class;
+
+	uint64_t iterations, polls, tasks_created, next_task_id;
+	uint32_t service_step;         /* switches between two looks at the clock */
+	uint32_t cancel_mark;          /* the chain that is being cancelled */
+	async_time serviced_at;        /* real clock */
+	async_time trim_at;            /* real clock; FOREVER: nothing to give back */
+	async_time virtual_now;
+	uint64_t shuffle_state;        /* 0: FIFO */
+
+	size_t tasks;                  /* alive */
+	size_t jobs;                   /* in executors */
+	size_t wakers;                 /* prepared handles and the like: outside events that can wake somebody */
+	unsigned at_once;              /* operations in a row that needed no waiting, in this slice */
+	uint64_t at_once_slice;        /* the slice: a value of `switches` */
+
+	struct heap timers;
+	struct slab task_slab, future_slab, handle_slab;
+	struct stack_pool stacks;
+	struct reactor *reactor;       /* NULL until it is needed */
+	struct job_sink sink;
+	_Atomic(async_handle *) inbox; /* posted handles, latest first */
+	struct list hooks;             /* struct loop_hook */
+	struct list closers;           /* tasks that close a descriptor and wait for what is pending on it */
+	struct async_loop *next_loop, *prev_loop; /* all loops of the process */
+
+	atomic_bool running;
+	atomic_bool stopping;
+	atomic_int refuses;            /* 0, -ESHUTDOWN once closed, -EPERM in a forked child */
+	bool single;                   /* exactly one iteration was asked for */
+	int poll_fd, timer_fd;         /* for embedding; -1 until asked for */
+	async_time timer_fd_at;        /* what it is set to */
+
+	async_error_handler *error_handler;
+	void *error_handler_arg;
+	struct async_options options;  /* as given, defaults filled in */
+};
+
+/* The loop that runs in this thread. */
+extern __thread struct async_loop *loop_running;
+
+/* `loop`, or if that is NULL the running one, or this thread's own. NULL without memory. */
+struct async_loop *loop_or_default(async_loop *loop);
+
+/* Whether this thread may use the loop now: 0, -EPERM (it runs in another thread, or forked), -ESHUTDOWN. */
+int loop_check(const struct async_loop *loop);
+
+/* Now, on the loop's clock. */
+static inline async_time loop_now(const struct async_loop *loop)
+{
+	return loop->options.clock == ASYNC_CLOCK_VIRTUAL ? loop->virtual_now : clock_now();
+}
+
+/* There is news for the loop. Any thread, and signal handlers. */
+void loop_notify(struct async_loop *loop);
+
+/* The loop's reactor, opened at the first call. Returns 0 or -errno. */
+int loop_reactor(struct async_loop *loop, struct reactor **ret_reactor);
+
+/* Delivers finished jobs. */
+void loop_take_jobs(struct async_loop *loop);
+/* Blocks this thread until no job is outstanding. */
+void loop_wait_jobs(struct async_loop *loop);
+
+/* Runs until stopped, deadlocked, or once. Returns 0 or -errno. The caller has made sure that it may. */
+int loop_run(struct async_loop *loop);
+
+/* Tells the error handler. `future` may be NULL. */
+void loop_report(struct async_loop *loop, const char *message, async_future *future, intptr_t error);
+/* Tells it that every task waits, and for what. */
+void loop_report_deadlock(struct async_loop *loop);
+/* Names the futures that are still referenced. */
+void loop_report_leaks(struct async_loop *loop);
+
+/* Calls for each task that has not ended. `visit` must not create or release any. */
+void loop_visit_tasks(struct async_loop *loop, void (*visit)(struct task *task, void *arg), void *arg);
+
+static inline void loop_add_hook(struct async_loop *loop, struct loop_hook *hook)
+{
+	list_append(&loop->hooks, &hook->link);
+}
+
+#endif

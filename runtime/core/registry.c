@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/registry.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "core/loop.h"
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct async_loop *loops;
+
+static void lock_loops(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+static void unlock_loops(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+/* The child has the memory, but neither the threads nor the ring: whatever it asks of these loops is refused. */
+static void refuse_in_child(void)
+{
+	for (struct async_loop *loop = loops; loop; loop = loop->next_loop) {
+		if (atomic_load(&loop->refuses) == 0)
+			atomic_store(&loop->refuses, -EPERM);
+		atomic_store(&loop->running, false);
+	}
+	loop_running = NULL;
+	unlock_loops();
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(lock_loops, unlock_loops, refuse_in_child);
+}
+
+void registry_add(struct async_loop *loop)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, watch_forks);
+	lock_loops();
+	loop->next_loop = loops;
+	if (loops)
+		loops->prev_loop = loop;
+	loops = loop;
+	unlock_loops();
+}
+
+void registry_remove(struct async_loop *loop)
+{
+	lock_loops();
+	if (loop->prev_loop)
+		loop->prev_loop->next_loop = loop->next_loop;
+	else
+		loops = loop->next_loop;
+	if (loop->next_loop)
+		loop->next_loop->prev_loop = loop->prev_loop;
+	unlock_loops();
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/schedule.h"
+
+/* How long tasks may keep the loop from the kernel and the timers, as long as their slices are shorter. */
+#define SERVICE_INTERVAL (100 * ASYNC_US)
+/* Most switches between two looks at the clock. A look costs 20 ns, a switch 4: this makes it a seventh. It also
+ * is how many long slices can follow short ones before the loop notices. */
+#define SERVICE_STEP_MAX 32
+
+bool schedule_service_due(struct async_loop *loop)
+{
+	async_time now = clock_now(), elapsed = now - loop->serviced_at;
+
+	if (elapsed >= SERVICE_INTERVAL) {
+		loop->service_step = 1;
+		return true;
+	}
+	if (loop->service_step < SERVICE_STEP_MAX)
+		loop->service_step *= 2;
+	loop->service_at = loop->switches + loop->service_step;
+	return false;
+}
+
+struct context *schedule_leave_eager(struct async_loop *loop)
+{
+	struct eager_frame *frame = loop->eager;
+
+	loop->eager = frame->outer;
+	loop->current = frame->creator;
+	return frame->creator ? &frame->creator->context : &loop->main;
+}

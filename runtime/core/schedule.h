@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who runs next: the hot path of the library.
+ *
+ * A task that parks takes the next entry of the batch and switches to it directly. At the end of a batch it goes
+ * on with what became ready meanwhile, unless service is due: another thread has news, or the clock says so. The
+ * clock is read only every `service_step` switches, a number that adapts: service comes about every 100 µs,
+ * and after a single slice where slices are longer than that.
+ */
+#ifndef CORE_SCHEDULE_H
+#define CORE_SCHEDULE_H
+
+#include <errno.h>
+
+#include "core/loop.h"
+#include "core/task.h"
+
+/* True if the loop's stack must look after the reactor, the clock or other threads now. */
+bool schedule_service_due(struct async_loop *loop);
+/* Begins the next iteration: what is ready becomes the batch. */
+static always_inline void schedule_begin_batch(struct async_loop *loop)
+{
+	loop->iterations++;
+	loop->batch = loop->ready.head;
+	ready_init(&loop->ready);
+	if (unlikely(loop->shuffle_state))
+		loop->batch = ready_shuffle(loop->batch, &loop->shuffle_state);
+}
+
+static always_inline bool schedule_next_batch(struct async_loop *loop)
+{
+	if (!loop->ready.head)
+		return false;
+	if (unlikely(atomic_load_explicit(&loop->wake_state, memory_order_relaxed) != LOOP_RUNNING))
+		return false;
+	if (unlikely(loop->switches >= loop->service_at) && schedule_service_due(loop))
+		return false;
+	schedule_begin_batch(loop);
+	return true;
+}
+
+/* The task to switch to; NULL if it is the turn of the loop's own stack. */
+static always_inline struct task *schedule_next(struct async_loop *loop)
+{
+	for (;;) {
+		struct entry *entry = loop->batch;
+
+		if (unlikely(!entry)) {
+			if (!schedule_next_batch(loop))
+				return NULL;
+			continue;
+		}
+		if (likely(entry->kind == ENTRY_TASK)) {
+			struct task *task = task_of_entry(entry);
+
+			if (unlikely(task->state == TASK_CREATED) && !task_prepare(task))
+				return NULL;
+			loop->batch = entry->next;
+			loop->switches++;
+			return task;
+		}
+		if (entry->kind == ENTRY_CALLBACK)
+			return NULL;
+		loop->batch = entry->next;
+		entry->run(entry);
+	}
+}
+
+/* Returns to the creator of an eager task that suspends for the first time, or ends. */
+struct context *schedule_leave_eager(struct async_loop *loop);
+
+/* Where to switch from the running task: sets `current`. */
+static always_inline struct context *schedule_away(struct async_loop *loop)
+{
+	if (unlikely(loop->eager != NULL) && loop->eager->task == loop->current)
+		return schedule_leave_eager(loop);
+	struct task *next = schedule_next(loop);
+	loop->current = next;
+	return next ? &next->context : &loop->main;
+}
+
+/* Gives the processor away; comes back when somebody has made the task ready and its turn has come. */
+static always_inline void task_suspend(struct task *task)
+{
+	struct async_loop *loop = task->future.loop;
+	struct context *to = schedule_away(loop);
+
+	if (to != &task->context)
+		context_switch(&task->context, to, loop->switch_kind);
+}
+
+static always_inline void task_make_ready(struct task *task)
+{
+	task->state = TASK_ACTIVE;
+	ready_append(&task->future.loop->ready, &task->entry);
+}
+
+/* Ends the wait of a parked task with a result. */
+static always_inline void task_wake(struct task *task, intptr_t word)
+{
+	task->word = word;
+	task_make_ready(task);
+}
+
+/* Delivers a cancellation to a parked task; true if it went into its wait. */
+bool task_cancel_wait(struct task *task);
+
+/* Waits until task_wake. Returns its word, or -ECANCELED. */
+static always_inline intptr_t task_park(struct task *task, const struct wait_class *class, void *object)
+{
+	task->wait_class = class;
+	task->wait_object = object;
+	task->state = TASK_PARKED;
+	if (unlikely(task->must_cancel) && task_cancel_wait(task))
+		task->must_cancel = false;
+	task_suspend(task);
+	if (unlikely(task->must_cancel) && (!class->keeps_result || task->word == -ECANCELED)) {
+		task->must_cancel = false;
+		return -ECANCELED;
+	}
+	return task->word;
+}
+
+/* The task that runs in this thread, or NULL. */
+static always_inline struct task *task_current(void)
+{
+	struct async_loop *loop = loop_running;
+
+	return likely(loop != NULL) ? loop->current : NULL;
+}
+
+/* For what may complete without waiting, and is a cancellation point all the same: true if a cancellation was
+ * delivered by asking. */
+static inline bool task_take_cancel(struct task *task)
+{
+	bool cancelled = task->must_cancel;
+
+	task->must_cancel = false;
+	return cancelled;
+}
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/task.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/versioned.h"
+#include "core/loop.h"
+#include "core/schedule.h"
+#include "core/sleep.h"
+
+static void task_finalize(async_future *future)
+{
+	mem_free(task_of(future)->name);
+}
+
+const struct future_class future_task = {.name = "task", .is_task = true, .finalize = task_finalize};
+
+/* The end of a task that ran, on its own stack, which is given back only when the next one is left: nothing may
+ * be handed out that somebody stands on. */
+static void *task_exit(struct task *task, intptr_t result)
+{
+	struct async_loop *loop = task->future.loop;
+
+	if (unlikely(task->must_cancel)) {
+		result_drop(task->future.drop, result);
+		result = -ECANCELED;
+	}
+	task->state = TASK_ENDED;
+	loop->tasks--;
+	future_complete(&task->future, result);
+	if (loop->left_stack)
+		stack_free(&loop->stacks, loop->left_class, loop->left_stack);
+	loop->left_stack = task->stack;
+	loop->left_class = task->stack_class;
+	loop->left = task->context;
+	/* The overflow handler must not name a task that may be gone. */
+	stack_header(task->stack, task->stack_class)->label = NULL;
+	struct context *to = schedule_away(loop);
+	future_release(&task->future);
+	return context_finish(&loop->left, to, loop->switch_kind);
+}
+
+static void *task_main(void *arg)
+{
+	struct task *task = arg;
+
+	sanitizer_after_switch(NULL);
+	return task_exit(task, task->fn(task->arg));
+}
+
+bool task_prepare(struct task *task)
+{
+	struct async_loop *loop = task->future.loop;
+
+	if (unlikely(task->must_cancel))
+		return false;
+	task->stack = stack_alloc(&loop->stacks, task->stack_class, task);
+	if (unlikely(!task->stack))
+		return false;
+	if (unlikely(loop->options.measure_stacks))
+		stack_paint(task->stack, task->stack_class);
+	context_make(&task->context, loop->switch_kind, stack_bottom(task->stack),
+		     stack_top(task->stack, task->stack_class), task_main, task);
+	task->state = TASK_ACTIVE;
+	return true;
+}
+
+static void task_end_unrun(struct task *task, intptr_t result)
+{
+	struct async_loop *loop = task->future.loop;
+
+	task->state = TASK_ENDED;
+	loop->tasks--;
+	if (task->destroy)
+		task->destroy(task->arg);
+	future_complete(&task->future, result);
+	future_release(&task->future);
+}
+
+void task_discard(struct task *task)
+{
+	task_end_unrun(task, task->must_cancel ? -ECANCELED : -ENOMEM);
+}
+
+void task_abandon(struct task *task)
+{
+	if (task->state == TASK_CREATED) {
+		task->future.looked_at = true;
+		task_end_unrun(task, -ESHUTDOWN);
+		return;
+	}
+	list_remove(&task->watcher.link);
+	sanitizer_fiber_abandon(&task->context.fiber);
+	task->state = TASK_ENDED;
+	task->future.loop->tasks--;
+	task->future.looked_at = true;
+	future_complete(&task->future, -ESHUTDOWN);
+	future_release(&task->future);
+}
+
+static void task_init(struct task *task, struct async_loop *loop, async_fn *fn, void *arg, unsigned stack_class)
+{
+	future_init(&task->future, loop, &future_task, NULL);
+	/* One reference is the caller's, one is the body's. */
+	task->future.refs = 2;
+	task->entry.kind = ENTRY_TASK;
+	task->context.sp = NULL;
+	task->wait_class = NULL;
+	task->state = TASK_CREATED;
+	task->stack_class = (uint8_t)stack_class;
+	task->must_cancel = false;
+	task->cancels = 0;
+	list_init(&task->watcher.link);
+	task->watcher.entry = &task->entry;
+	timer_init(&task->timer, sleep_expired, ENTRY_INTERNAL);
+	task->id = ++loop->next_task_id;
+	task->fn = fn;
+	task->arg = arg;
+	task->destroy = NULL;
+	task->stack = NULL;
+	task->name = NULL;
+	task->cancel_mark = 0;
+}
+
+static int task_apply(struct task *task, const struct async_task_options *options)
+{
+	task->future.drop = options->drop;
+	if (options->name && !(task->name = mem_strndup(options->name, ASYNC_TASK_NAME_MAX - 1)))
+		return -ENOMEM;
+	/* From here on creation cannot fail: until then the argument is destroyed by the caller. */
+	task->destroy = options->destroy;
+	return 0;
+}
+
+/* Runs the body at once, until it suspends for the first time or ends. */
+static void task_start_eagerly(struct task *task)
+{
+	struct async_loop *loop = task->future.loop;
+	struct eager_frame frame = {.outer = loop->eager, .task = task, .creator = loop->current};
+	struct context *here = frame.creator ? &frame.creator->context : &loop->main;
+
+	loop->eager = &frame;
+	loop->current = task;
+	loop->switches++;
+	context_switch(here, &task->context, loop->switch_kind);
+}
+
+static void task_schedule(struct task *task, bool eager)
+{
+	struct async_loop *loop = task->future.loop;
+
+	loop->tasks++;
+	loop->tasks_created++;
+	if (eager && loop == loop_running && task_prepare(task))
+		task_start_eagerly(task);
+	else
+		ready_append(&loop->ready, &task->entry);
+	if (unlikely(loop->poll_fd >= 0) && loop != loop_running)
+		loop_notify(loop);
+}
+
+static async_task *create_failed(intptr_t error, void *arg, const struct async_task_options *options)
+{
+	if (options && options->destroy)
+		options->destroy(arg);
+	return async_future_failed(error);
+}
+
+/* The common case has no options, and is kept short. */
+async_task *task_create(struct async_loop *loop, async_fn *fn, void *arg, const struct async_task_options *given,
+			const void *creator)
+{
+	struct async_task_options options = ASYNC_TASK_OPTIONS_INIT;
+	int error, class;
+
+	if (unlikely(!fn))
+		return create_failed(-EINVAL, arg, given);
+	if (unlikely(given != NULL) && (error = versioned_copy(&options, sizeof(options), given)) < 0)
+		return async_future_failed(error);
+	if (unlikely(!loop))
+		return create_failed(-ENOMEM, arg, &options);
+	if (unlikely((error = loop_check(loop)) < 0))
+		return create_failed(error, arg, &options);
+	class = stack_class_for(options.stack_size ? options.stack_size : loop->options.stack_size);
+	if (unlikely(class < 0))
+		return create_failed(-EINVAL, arg, &options);
+	struct task *task = slab_alloc(&loop->task_slab);
+	if (unlikely(!task))
+		return create_failed(-ENOMEM, arg, &options);
+	task_init(task, loop, fn, arg, (unsigned)class);
+	task->creator = creator;
+	if (unlikely(given != NULL) && (error = task_apply(task, &options)) < 0) {
+		task->future.refs = 0;
+		slab_free(&loop->task_slab, task);
+		return create_failed(error, arg, &options);
+	}
+	task_schedule(task, options.eager);
+	return &task->future;
+}
+
+async_task *async_create_task(async_fn *fn, void *arg)
+{
+	return task_create(loop_or_default(NULL), fn, arg, NULL, CALLER);
+}
+
+async_task *async_create_task_with(async_fn *fn, void *arg, const struct async_task_options *options)
+{
+	return task_create(loop_or_default(NULL), fn, arg, options, CALLER);
+}
+
+async_task *async_loop_create_task(async_loop *loop, async_fn *fn, void *arg, const struct async_task_options *options)
+{
+	return task_create(loop_or_default(loop), fn, arg, options, CALLER);
+}

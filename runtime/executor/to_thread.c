@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* A job that the calling task waits for: it lives on the task's stack. */
+#include <errno.h>
+
+#include "core/schedule.h"
+#include "executor/executor.h"
+
+struct awaited_job {
+	struct executor_job job;
+	struct task *task;
+};
+
+static void on_done(struct loop_job *base)
+{
+	struct awaited_job *mine = container_of(base, struct awaited_job, job.base);
+
+	task_wake(mine->task, mine->job.result);
+}
+
+static bool withdraw_job(struct task *task)
+{
+	struct awaited_job *mine = task->wait_object;
+
+	if (!executor_withdraw(task->future.loop, &mine->job))
+		return false;
+	task_wake(task, -ECANCELED);
+	return true;
+}
+
+static const struct wait_class wait_job = {.name = "a job in a thread", .withdraw = withdraw_job};
+
+intptr_t async_to_thread(async_fn *fn, void *arg)
+{
+	struct task *task = task_current();
+	struct awaited_job mine = {.task = task};
+
+	if (!fn || !task)
+		return fn ? -EPERM : -EINVAL;
+	mine.job.fn = fn;
+	mine.job.arg = arg;
+	mine.job.base.done = on_done;
+	int error = executor_queue(task->future.loop, NULL, &mine.job);
+	return error ? error : task_park(task, &wait_job, &mine);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * DESIGN. An operation lives on the stack of the task that waits for it: the reactor promises not to give it back
+ * before the kernel has let go of it, and the task does not resume before the reactor has given it back.
+ */
+#include <async/io.h>
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "core/schedule.h"
+
+/* After so many operations in a row that needed no waiting, a task gives way. */
+#define AT_ONCE_MAX 64
+
+struct waiting_op {
+	struct op op;
+	struct task *task;
+};
+
+/* A task that waits for the end of what was pending on a descriptor that it closes. */
+struct closer {
+	struct list link;
+	struct task *task;
+	int fd;
+	unsigned left;
+};
+
+static void wake_closer(struct async_loop *loop, int fd)
+{
+	list_for_each_safe(node, &loop->closers) {
+		struct closer *closer = list_entry(node, struct closer, link);
+
+		if (closer->fd != fd || --closer->left > 0)
+			continue;
+		list_remove(node);
+		task_wake(closer->task, 0);
+		return;
+	}
+}
+
+static void on_complete(struct op *op)
+{
+	struct waiting_op *waiting = container_of(op, struct waiting_op, op);
+
+	if (op->closing)
+		wake_closer(waiting->task->future.loop, op->fd);
+	task_wake(waiting->task, op->result);
+}
+
+static bool withdraw_op(struct task *task)
+{
+	struct waiting_op *waiting = task->wait_object;
+
+	if (!reactor_cancel(task->future.loop->reactor, &waiting->op))
+		return false;
+	task_wake(task, waiting->op.result);
+	return waiting->op.result == -ECANCELED;
+}
+
+static const struct wait_class wait_op[] = {
+	[OP_POLL] = {.name = "a descriptor", .keeps_result = true, .withdraw = withdraw_op},
+	[OP_READ] = {.name = "a read", .keeps_result = true, .withdraw = withdraw_op},
+	[OP_WRITE] = {.name = "a write", .keeps_result = true, .withdraw = withdraw_op},
+};
+
+/* Lets others run; a cancellation that comes meanwhile is kept for the next wait, because this operation has
+ * succeeded. */
+static void give_way(struct task *task)
+{
+	struct async_loop *loop = task->future.loop;
+
+	/* The slice ends when anybody was switched to. */
+	if (loop->at_once_slice != loop->switches) {
+		loop->at_once_slice = loop->switches;
+		loop->at_once = 0;
+	}
+	if (++loop->at_once < AT_ONCE_MAX)
+		return;
+	ready_append(&loop->ready, &task->entry);
+	task_suspend(task);
+}
+
+static int64_t perform(struct op op)
+{
+	struct waiting_op waiting = {.op = op, .task = task_current()};
+	struct reactor *reactor;
+
+	if (!waiting.task)
+		return -EPERM;
+	if (unlikely(waiting.task->must_cancel) && task_take_cancel(waiting.task))
+		return -ECANCELED;
+	int error = loop_reactor(waiting.task->future.loop, &reactor);
+	if (unlikely(error))
+		return error;
+	waiting.op.complete = on_complete;
+	if (reactor_submit(reactor, &waiting.op)) {
+		give_way(waiting.task);
+		return waiting.op.result;
+	}
+	return task_park(waiting.task, &wait_op[op.code], &waiting);
+}
+
+ssize_t async_read(int fd, void *buffer, size_t size)
+{
+	return perform((struct op){.code = OP_READ, .fd = fd, .buffer = buffer, .size = size});
+}
+
+ssize_t async_write(int fd, const void *buffer, size_t size)
+{
+	/* OP_WRITE only reads it. */
+	return perform((struct op){.code = OP_WRITE, .fd = fd, .buffer = (void *)(uintptr_t)buffer, .size = size});
+}
+
+int async_poll(int fd, short events)
+{
+	if (!events)
+		return -EINVAL;
+	return (int)perform((struct op){.code = OP_POLL, .fd = fd, .events = events});
+}
+
+/* Waits for what was pending, come what may: the descriptor must not be closed before. */
+static const struct wait_class wait_close = {.name = "the end of operations on a descriptor", .keeps_result = true};
+
+int async_close(int fd)
+{
+	struct closer closer = {.task = task_current(), .fd = fd};
+
+	if (!closer.task)
+		return -EPERM;
+	struct async_loop *loop = closer.task->future.loop;
+	if (loop->reactor && (closer.left = reactor_forget(loop->reactor, fd)) > 0) {
+		bool cancelled = closer.task->must_cancel;
+
+		/* Not to be withdrawn, so a cancellation waits until this wait is over. */
+		closer.task->must_cancel = false;
+		list_append(&loop->closers, &closer.link);
+		task_park(closer.task, &wait_close, NULL);
+		closer.task->must_cancel |= cancelled;
+	}
+	/* Linux closes the descriptor even if it was interrupted. */
+	int error = (int)SYS("close", close(fd));
+	return error == -EINTR ? 0 : error;
+}

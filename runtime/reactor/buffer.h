@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel reads and writes buffers behind the back of memory checkers. Here they are told what they cannot
+ * see: what is handed over must be ours to give, and what came back has been written.
+ */
+#ifndef REACTOR_BUFFER_H
+#define REACTOR_BUFFER_H
+
+#include "reactor/op.h"
+
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#else
+#define VALGRIND_CHECK_MEM_IS_ADDRESSABLE(address, size) ((void)(address), (void)(size))
+#define VALGRIND_CHECK_MEM_IS_DEFINED(address, size) ((void)(address), (void)(size))
+#define VALGRIND_MAKE_MEM_DEFINED(address, size) ((void)(address), (void)(size))
+#endif
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define BUFFER_ASAN
+#endif
+#if __has_feature(thread_sanitizer)
+#define BUFFER_TSAN
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define BUFFER_ASAN
+#endif
+#ifdef __SANITIZE_THREAD__
+#define BUFFER_TSAN
+#endif
+
+#ifdef BUFFER_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+#ifdef BUFFER_TSAN
+#include <sanitizer/tsan_interface.h>
+#define ORDER_RELEASE(address) __tsan_release(address)
+#define ORDER_ACQUIRE(address) __tsan_acquire(address)
+#else
+#define ORDER_RELEASE(address) ((void)(address))
+#define ORDER_ACQUIRE(address) ((void)(address))
+#endif
+
+static inline void buffer_hand_over(struct op *op)
+{
+	if (op->code == OP_POLL)
+		return;
+	if (op->code == OP_READ)
+		(void)VALGRIND_CHECK_MEM_IS_ADDRESSABLE(op->buffer, op->size);
+	else
+		(void)VALGRIND_CHECK_MEM_IS_DEFINED(op->buffer, op->size);
+#ifdef BUFFER_ASAN
+	volatile char *poisoned = __asan_region_is_poisoned(op->buffer, op->size);
+
+	if (poisoned)
+		(void)*poisoned; /* is reported, with this stack */
+#endif
+	ORDER_RELEASE(op);
+}
+
+static inline void buffer_take_back(struct op *op, int64_t result)
+{
+	ORDER_ACQUIRE(op);
+	if (op->code == OP_READ && result > 0)
+		(void)VALGRIND_MAKE_MEM_DEFINED(op->buffer, (size_t)result);
+}
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * DESIGN. An operation is tried first. If it would have to wait, its descriptor is registered, once and for all
+ * directions, edge-triggered: waiting costs no epoll_ctl then, and each event tries what waits. Level semantics
+ * are had by trying (poll(2) for OP_POLL) before waiting. Descriptors that epoll refuses are always ready, and
+ * files wait for disks, so what they cannot give at once a worker fetches (epoll_file.c).
+ *
+ * A program may close a descriptor behind our back and get its number again: then the registration is gone
+ * though we think that it is there, and no event would come. EPOLL_CTL_MOD tells (-ENOENT), and reports
+ * readiness anew. So that it costs nothing where traffic flows, only what has been waiting for CHECK_INTERVAL
+ * without an event is checked, and once: entries begin in `fresh`, are in `aging` after an interval, and are
+ * checked at the next. On a virtual clock, which may jump while we wait, and where somebody else polls our
+ * descriptor, it is done at once.
+ */
+#include "reactor/epoll_impl.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/memory.h"
+#include "reactor/buffer.h"
+#include "reactor/transfer.h"
+
+#define CHECK_INTERVAL 100000000 /* ns */
+#define WAKE UINT64_MAX
+
+static int control(struct epoll *p, int how, int fd)
+{
+	struct epoll_event event = {
+		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+		.data.u64 = (uint64_t)fd,
+	};
+
+	return (int)SYS("epoll_ctl", epoll_ctl(p->epoll_fd, how, fd, &event));
+}
+
+static int watch(struct epoll *p, struct fd_entry *e)
+{
+	int err = control(p, EPOLL_CTL_ADD, e->fd);
+
+	/* Forgotten while another number stood for the same file, and now back. */
+	if (err == -EEXIST)
+		err = control(p, EPOLL_CTL_MOD, e->fd);
+	e->watched = err == 0;
+	return err;
+}
+
+static bool has_waiting(const struct fd_entry *e)
+{
+	return !list_empty(&e->queue[OP_POLL]) || !list_empty(&e->queue[OP_READ]) || !list_empty(&e->queue[OP_WRITE]);
+}
+
+/* Tries, in order, what waits in one direction. What can neither be done nor wait is with a worker after. */
+static void try_queue(struct epoll *p, struct fd_entry *e, int queue)
+{
+	list_for_each_safe(node, &e->queue[queue]) {
+		struct op *op = list_entry(node, struct op, link);
+		int64_t result = transfer_try(e, op);
+
+		if (result == -EAGAIN && e->kind == FD_FILE && queue != OP_POLL) {
+			result = epoll_file_start(p, op);
+			if (result == 0) {
+				list_remove(&op->link);
+				list_append(&e->queue[QUEUE_WORKER], &op->link);
+				continue;
+			}
+		}
+		if (result != -EAGAIN)
+			reactor_arrive(&p->base, op, result);
+		else if (queue != OP_POLL)
+			break;
+	}
+}
+
+static void try_entry(struct epoll *p, struct fd_entry *e, uint32_t events)
+{
+	try_queue(p, e, OP_POLL);
+	if (events & ~(uint32_t)EPOLLOUT)
+		try_queue(p, e, OP_READ);
+	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+		try_queue(p, e, OP_WRITE);
+	if (!has_waiting(e))
+		list_remove(&e->link);
+}
+
+static void fail_waiting(struct epoll *p, struct fd_entry *e, int err)
+{
+	for (int q = OP_POLL; q <= OP_WRITE; q++)
+		while (!list_empty(&e->queue[q]))
+			reactor_arrive(&p->base, list_entry(e->queue[q].next, struct op, link), err);
+}
+
+static void check(struct epoll *p, struct fd_entry *e)
+{
+	int err = e->watched ? control(p, EPOLL_CTL_MOD, e->fd) : 0;
+
+	if (err == 0)
+		return;
+	e->watched = false;
+	int lost = fd_entry_identify(e);
+
+	if (lost < 0) {
+		fail_waiting(p, e, lost);
+		return;
+	}
+	err = watch(p, e);
+	if (err < 0 && err != -EPERM)
+		fail_waiting(p, e, err);
+	else if (err == -EPERM)
+		try_entry(p, e, ~0u);
+}
+
+static void check_aged(struct epoll *p)
+{
+	struct list *node;
+
+	while ((node = list_pop(&p->aging)))
+		check(p, list_entry(node, struct fd_entry, link));
+	list_splice(&p->aging, &p->fresh);
+}
+
+/* Puts off what is to be checked, checks what is due. Returns how long to wait at most, given `timeout`. */
+static int64_t limit_wait(struct epoll *p, int64_t timeout)
+{
+	if (list_empty(&p->fresh) && list_empty(&p->aging)) {
+		p->check_at = INT64_MAX;
+		return timeout;
+	}
+	int64_t now = clock_now();
+
+	if (p->check_at == INT64_MAX)
+		p->check_at = now + CHECK_INTERVAL;
+	if (now >= p->check_at) {
+		check_aged(p);
+		p->check_at = now + CHECK_INTERVAL;
+	}
+	int64_t left = p->check_at - now;
+
+	return timeout < 0 || left < timeout ? left : timeout;
+}
+
+static bool epoll_submit(struct reactor *r, struct fd_entry *e, struct op *op)
+{
+	struct epoll *p = epoll_of(r);
+	int err = 0;
+
+	op->phase = PHASE_WAITING;
+	if (op->code == OP_POLL || list_empty(&e->queue[op->code])) {
+		op->result = transfer_try(e, op);
+		if (op->result != -EAGAIN)
+			return true;
+		/* A worker must not be given what may wait for ever. */
+		if (e->kind == FD_FILE)
+			err = fd_entry_identify(e);
+		if (err == 0 && e->kind != FD_FILE && !e->watched)
+			err = watch(p, e);
+		bool file = e->kind == FD_FILE || (err == -EPERM && fd_entry_identify(e) == 0);
+
+		if (file && op->code != OP_POLL) {
+			/* From its start on the result is the worker's. */
+			list_append(&e->queue[QUEUE_WORKER], &op->link);
+			err = epoll_file_start(p, op);
+			if (err == 0)
+				return false;
+			list_remove(&op->link);
+			op->result = err;
+			return true;
+		}
+		/* Without a poll function a file is never ready for what is asked: the wait can only be withdrawn. */
+		if (err < 0 && err != -EPERM) {
+			op->result = err;
+			return true;
+		}
+	}
+	list_append(&e->queue[op->code], &op->link);
+	if (r->virtual_time || r->embedded)
+		check(p, e);
+	else if (list_empty(&e->link))
+		list_append(&p->fresh, &e->link);
+	return false;
+}
+
+static bool epoll_cancel(struct reactor *r, struct op *op)
+{
+	struct epoll *p = epoll_of(r);
+	struct fd_entry *e = fd_table_find(&r->table, op->fd);
+
+	if (op->phase == PHASE_WORKER && !epoll_file_withdraw(p, op))
+		return false;
+	reactor_take_back(r, op);
+	if (!has_waiting(e))
+		list_remove(&e->link);
+	return true;
+}
+
+static void epoll_forget(struct reactor *r, struct fd_entry *e)
+{
+	list_remove(&e->link);
+	/* It may have been closed already. */
+	if (e->watched)
+		(void)control(epoll_of(r), EPOLL_CTL_DEL, e->fd);
+}
+
+/* epoll_wait knows milliseconds only; its elder does where the newer call is missing. */
+static int wait_events(struct epoll *p, int64_t timeout)
+{
+	if (timeout > 0 && !p->no_pwait2) {
+		struct timespec ts = clock_timespec(timeout);
+		int n = (int)SYS("epoll_pwait2",
+				 epoll_pwait2(p->epoll_fd, p->events, (int)array_size(p->events), &ts, NULL));
+
+		if (n != -ENOSYS && n != -EPERM)
+			return n;
+		p->no_pwait2 = true;
+	}
+	/* Rounded up, or the caller would spin through the last millisecond. */
+	int64_t ms = timeout <= 0 ? timeout : (timeout - 1) / 1000000 + 1;
+
+	if (ms > INT_MAX)
+		ms = INT_MAX;
+	return (int)SYS("epoll_wait", epoll_wait(p->epoll_fd, p->events, (int)array_size(p->events),
+						 ms < 0 ? -1 : (int)ms));
+}
+
+static void dispatch(struct epoll *p, int n)
+{
+	for (int i = 0; i < n; i++) {
+		const struct epoll_event *event = &p->events[i];
+
+		/* Edge-triggered too, so the counter need not be read: each write is an edge. */
+		if (event->data.u64 == WAKE) {
+			p->woken = true;
+			ORDER_ACQUIRE(&p->base);
+			continue;
+		}
+		struct fd_entry *e = fd_table_find(&p->base.table, (int)event->data.u64);
+
+		if (e && has_waiting(e))
+			try_entry(p, e, event->events);
+	}
+}
+
+static int epoll_wait_all(struct reactor *r, int64_t timeout)
+{
+	struct epoll *p = epoll_of(r);
+	int64_t deadline = timeout > 0 ? clock_add(clock_now(), timeout) : 0;
+
+	if (timeout == 0 && r->pending == 0 && !r->embedded)
+		return 0;
+	p->woken = false;
+	for (;;) {
+		int64_t limit = limit_wait(p, timeout);
+
+		if (r->arrivals || job_sink_ready(&p->sink))
+			limit = 0;
+		int n = wait_events(p, limit);
+
+		dispatch(p, n);
+		epoll_file_finish(p);
+		if (n < 0)
+			return n == -EINTR ? 0 : n;
+		if (p->woken || r->arrivals || timeout == 0)
+			return 0;
+		if (timeout > 0) {
+			timeout = deadline - clock_now();
+			if (timeout <= 0)
+				return 0;
+		}
+	}
+}
+
+static int epoll_fd(struct reactor *r)
+{
+	return epoll_of(r)->epoll_fd;
+}
+
+static void epoll_free(struct epoll *p)
+{
+	if (p->epoll_fd >= 0)
+		close(p->epoll_fd);
+	reactor_fini(&p->base);
+	mem_free(p);
+}
+
+static void epoll_close(struct reactor *r)
+{
+	struct epoll *p = epoll_of(r);
+
+	while (p->in_workers) {
+		if (!job_sink_ready(&p->sink))
+			wait_events(p, -1);
+		epoll_file_finish(p);
+	}
+	job_sink_settle(&p->sink);
+	epoll_free(p);
+}
+
+static void epoll_abandon(struct reactor *r)
+{
+	epoll_free(epoll_of(r));
+}
+
+static const struct reactor_ops epoll_ops = {
+	.name = "epoll",
+	.submit = epoll_submit,
+	.cancel = epoll_cancel,
+	.forget = epoll_forget,
+	.wait = epoll_wait_all,
+	.fd = epoll_fd,
+	.close = epoll_close,
+	.abandon = epoll_abandon,
+};
+
+static int watch_wake(struct epoll *p)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = WAKE};
+
+	return (int)SYS("epoll_ctl", epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->base.wake_fd, &event));
+}
+
+int epoll_open(const struct reactor_options *options, struct reactor **ret_reactor)
+{
+	struct epoll *p = mem_zalloc(sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	list_init(&p->fresh);
+	list_init(&p->aging);
+	p->check_at = INT64_MAX;
+	epoll_file_init(p);
+	p->epoll_fd = -1;
+	int err = reactor_init(&p->base, &epoll_ops, options);
+
+	if (err == 0) {
+		p->epoll_fd = (int)SYS("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
+		err = p->epoll_fd < 0 ? p->epoll_fd : watch_wake(p);
+	}
+	if (err < 0) {
+		epoll_free(p);
+		return err;
+	}
+	*ret_reactor = &p->base;
+	return 0;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * DESIGN. What completes goes to `arrived` and is delivered from one place, at the end of reactor_wait, however
+ * it ended; so `complete` runs on one known stack, and may submit, cancel and forget. Backends only move
+ * operations between the queues of an entry and that list.
+ */
+#include "reactor/reactor.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "reactor/buffer.h"
+#include "reactor/reactor_impl.h"
+
+int reactor_init(struct reactor *r, const struct reactor_ops *ops, const struct reactor_options *options)
+{
+	r->ops = ops;
+	r->virtual_time = options->virtual_time;
+	list_init(&r->arrived);
+	int fd = SYS("eventfd", eventfd(0, EFD_CLOEXEC));
+
+	r->wake_fd = fd;
+	return fd < 0 ? fd : 0;
+}
+
+void reactor_fini(struct reactor *r)
+{
+	fd_table_free(&r->table);
+	if (r->wake_fd >= 0)
+		close(r->wake_fd);
+}
+
+int reactor_open(const struct reactor_options *options, struct reactor **ret_reactor)
+{
+	int err = -ENOSYS;
+
+	if (options->kind != REACTOR_EPOLL)
+		err = uring_open(options, ret_reactor);
+	if (err < 0 && options->kind != REACTOR_URING)
+		err = epoll_open(options, ret_reactor);
+	return err;
+}
+
+static void account(struct reactor *r, struct op *op, int by)
+{
+	r->pending += (size_t)by;
+	if (op->holds_time)
+		r->holding_time += (size_t)by;
+}
+
+void reactor_arrive(struct reactor *r, struct op *op, int64_t result)
+{
+	buffer_take_back(op, result);
+	list_remove(&op->link);
+	op->state = OP_ARRIVED;
+	op->result = result == -ECANCELED && op->closing ? -EBADF : result;
+	list_append(&r->arrived, &op->link);
+	r->arrivals++;
+}
+
+void reactor_take_back(struct reactor *r, struct op *op)
+{
+	list_remove(&op->link);
+	op->state = OP_IDLE;
+	op->result = -ECANCELED;
+	account(r, op, -1);
+}
+
+/* What arrives while we deliver waits for the next round, so that a chatty descriptor cannot keep us here. */
+static int deliver(struct reactor *r)
+{
+	size_t n = r->arrivals;
+
+	for (size_t i = 0; i < n; i++) {
+		struct op *op = list_entry(r->arrived.next, struct op, link);
+
+		list_remove(&op->link);
+		r->arrivals--;
+		op->state = OP_IDLE;
+		account(r, op, -1);
+		op->complete(op);
+	}
+	return (int)n;
+}
+
+bool reactor_submit(struct reactor *r, struct op *op)
+{
+	struct fd_entry *e;
+	int err = fd_table_get(&r->table, op->fd, &e);
+
+	op->cancelling = op->closing = op->holds_time = false;
+	list_init(&op->link);
+	if (err == 0 && r->virtual_time)
+		err = fd_entry_identify(e);
+	if (err < 0) {
+		op->result = err;
+		return true;
+	}
+	if (op->size > TRANSFER_MAX)
+		op->size = TRANSFER_MAX;
+	buffer_hand_over(op);
+	op->state = OP_PENDING;
+	if (r->ops->submit(r, e, op)) {
+		buffer_take_back(op, op->result);
+		op->state = OP_IDLE;
+		return true;
+	}
+	op->holds_time = r->virtual_time && op->code != OP_POLL && e->kind == FD_FILE;
+	account(r, op, 1);
+	return false;
+}
+
+bool reactor_cancel(struct reactor *r, struct op *op)
+{
+	if (op->state != OP_PENDING || op->cancelling)
+		return false;
+	op->cancelling = true;
+	return r->ops->cancel(r, op);
+}
+
+/* Cancelling one operation may make others arrive, so that no place in a queue is safe to go on from. */
+static struct op *not_withdrawn(struct fd_entry *e)
+{
+	for (int q = 0; q < QUEUES; q++) {
+		list_for_each(node, &e->queue[q]) {
+			struct op *op = list_entry(node, struct op, link);
+
+			if (!op->closing)
+				return op;
+		}
+	}
+	return NULL;
+}
+
+static void withdraw_all(struct reactor *r, struct fd_entry *e)
+{
+	struct op *op;
+
+	while ((op = not_withdrawn(e))) {
+		op->closing = true;
+		if (op->cancelling)
+			continue;
+		op->cancelling = true;
+		if (r->ops->cancel(r, op)) {
+			account(r, op, 1);
+			reactor_arrive(r, op, -ECANCELED);
+		}
+	}
+}
+
+unsigned reactor_forget(struct reactor *r, int fd)
+{
+	struct fd_entry *e = fd_table_find(&r->table, fd);
+	unsigned left = 0;
+
+	if (!e)
+		return 0;
+	withdraw_all(r, e);
+	r->ops->forget(r, e);
+	fd_entry_reset(e);
+	for (int q = 0; q < QUEUES; q++)
+		list_for_each(node, &e->queue[q])
+			left++;
+	list_for_each(node, &r->arrived)
+		left += list_entry(node, struct op, link)->fd == fd;
+	/* Nothing else would show at reactor_fd. */
+	if (left && r->embedded)
+		reactor_wake(r);
+	return left;
+}
+
+int reactor_wait(struct reactor *r, int64_t timeout)
+{
+	int err = r->ops->wait(r, r->arrivals ? 0 : timeout);
+	int n = deliver(r);
+
+	return n == 0 && err < 0 ? err : n;
+}
+
+void reactor_wake(struct reactor *r)
+{
+	static const uint64_t one = 1;
+	int saved = errno;
+
+	ORDER_RELEASE(r);
+	/* Fails only when the counter is full: then there is a wake to see. */
+	ssize_t n = write(r->wake_fd, &one, sizeof(one));
+
+	(void)n;
+	errno = saved;
+}
+
+void reactor_close(struct reactor *r)
+{
+	struct fd_entry *e;
+
+	for (int fd = 0; (e = fd_table_next(&r->table, &fd));)
+		withdraw_all(r, e);
+	r->ops->close(r);
+}
+
+void reactor_abandon(struct reactor *r)
+{
+	r->ops->abandon(r);
+}
+
+int reactor_fd(struct reactor *r)
+{
+	int fd = r->ops->fd(r);
+
+	r->embedded = r->embedded || fd >= 0;
+	return fd;
+}
+
+const char *reactor_name(const struct reactor *r)
+{
+	return r->ops->name;
+}
+
+size_t reactor_pending(const struct reactor *r)
+{
+	return r->pending;
+}
+
+size_t reactor_holding_time(const struct reactor *r)
+{
+	return r->holding_time;
+}

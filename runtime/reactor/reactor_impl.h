@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* What the backends share: the part of a reactor that both have, and the calls in which they differ. */
+#ifndef REACTOR_REACTOR_IMPL_H
+#define REACTOR_REACTOR_IMPL_H
+
+#include "reactor/fd_table.h"
+#include "reactor/reactor.h"
+
+/* The kernel transfers no more in one call (MAX_RW_COUNT). */
+#define TRANSFER_MAX ((size_t)0x7ffff000)
+
+struct reactor_ops {
+	const char *name;
+	/* Starts, or makes wait, `op` on `e`. True if it completed at once: op->result is set. A pending one has
+	 * been put into a queue of `e`. */
+	bool (*submit)(struct reactor *r, struct fd_entry *e, struct op *op);
+	/* As reactor_cancel, of an operation that is in a queue of its entry. */
+	bool (*cancel)(struct reactor *r, struct op *op);
+	/* The operations of `e` have been withdrawn: drops what the backend holds of the descriptor. */
+	void (*forget)(struct reactor *r, struct fd_entry *e);
+	/* Waits and moves what completed to `arrived`. 0 or -errno. */
+	int (*wait)(struct reactor *r, int64_t timeout);
+	int (*fd)(struct reactor *r);
+	/* Withdrawal of every operation was asked for: waits until all have arrived, and frees. */
+	void (*close)(struct reactor *r);
+	void (*abandon)(struct reactor *r);
+};
+
+struct reactor {
+	const struct reactor_ops *ops;
+	struct fd_table table;
+	struct list arrived; /* completed, not yet delivered */
+	size_t arrivals;
+	size_t pending;
+	size_t holding_time;
+	int wake_fd;       /* eventfd, blocking */
+	bool virtual_time;
+	bool embedded;     /* somebody polls reactor_fd */
+};
+
+/* Fill `*ret_reactor` with a backend whose base is initialised. 0 or -errno. */
+int uring_open(const struct reactor_options *options, struct reactor **ret_reactor);
+int epoll_open(const struct reactor_options *options, struct reactor **ret_reactor);
+
+int reactor_init(struct reactor *r, const struct reactor_ops *ops, const struct reactor_options *options);
+/* Closes and frees the shared part. */
+void reactor_fini(struct reactor *r);
+
+/* Moves a pending operation to those that arrived. */
+void reactor_arrive(struct reactor *r, struct op *op, int64_t result);
+/* Takes a pending operation out at once, on its owner's request. */
+void reactor_take_back(struct reactor *r, struct op *op);
+
+#endif

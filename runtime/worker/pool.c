@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/pool.h"
+
+#include <string.h>
+
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#else
+#define RUNNING_ON_VALGRIND 0
+#endif
+
+#include "base/memory.h"
+#include "worker/worker.h"
+
+int pool_new(const struct pool_options *options, struct pool **ret_pool)
+{
+	size_t max = options && options->max_threads ? options->max_threads : pool_default_threads();
+	size_t workers, size;
+
+	if (__builtin_mul_overflow(max, sizeof(struct worker), &workers) ||
+	    __builtin_add_overflow(workers, sizeof(struct pool), &size))
+		return -ENOMEM;
+	struct pool *pool = mem_zalloc(size);
+	if (!pool)
+		return -ENOMEM;
+	lane_init(&pool->normal);
+	lane_init(&pool->slow);
+	pool->max_threads = pool->capacity = max;
+	/* Half of the processors are left to those who bring the work. With one there is nobody to wait for, and
+	 * valgrind runs one thread at a time. */
+	pool->max_spinning = RUNNING_ON_VALGRIND ? 0 : pool_processors() / 2;
+	strncpy(pool->name, options && options->name ? options->name : "worker", POOL_NAME_MAX);
+	*ret_pool = pool;
+	return 0;
+}
+
+/* Sorts the jobs into lanes of the caller's, so that under the lock two splices are enough. */
+static void sort_jobs(struct pool *pool, struct job *first, size_t count, struct lane *normal, struct lane *slow)
+{
+	lane_init(normal);
+	lane_init(slow);
+	for (struct job *job = first; count > 0; job = job->next, count--) {
+		struct lane *lane = pool_lane(pool, job) == &pool->slow ? slow : normal;
+
+		atomic_store_explicit(&job->state, JOB_QUEUED, memory_order_relaxed);
+		list_append(&lane->jobs, &job->link);
+		lane->length++;
+	}
+}
+
+static void lane_splice(struct lane *lane, struct lane *from)
+{
+	list_splice(&lane->jobs, &from->jobs);
+	lane->length += from->length;
+}
+
+int pool_submit(struct pool *pool, struct job *first, size_t count)
+{
+	struct worker *worker = NULL;
+	struct lane normal, slow;
+	int error = 0;
+
+	if (count == 0)
+		return 0;
+	sort_jobs(pool, first, count, &normal, &slow);
+	futex_mutex_lock(&pool->lock);
+	pool->capacity = pool->max_threads;
+	if (pool->stopping)
+		error = -ESHUTDOWN;
+	else if (pool->started == 0)
+		error = worker_start(pool);
+	if (!error) {
+		lane_splice(&pool->normal, &normal);
+		lane_splice(&pool->slow, &slow);
+		worker = pool_spread(pool);
+		pool_publish(pool);
+	}
+	futex_mutex_unlock(&pool->lock);
+	worker_wake(worker);
+	if (error)
+		for (struct job *job = first; count > 0; job = job->next, count--)
+			atomic_store_explicit(&job->state, JOB_IDLE, memory_order_relaxed);
+	return error;
+}
+
+/* For a job that a worker holds: true if it will not be run. */
+static bool job_claim_withdrawn(struct job *job)
+{
+	int state = JOB_QUEUED;
+
+	return atomic_compare_exchange_strong_explicit(&job->state, &state, JOB_WITHDRAWN, memory_order_relaxed,
+						       memory_order_relaxed);
+}
+
+enum pool_withdrawal pool_withdraw(struct pool *pool, struct job *job)
+{
+	if (atomic_load_explicit(&job->state, memory_order_relaxed) != JOB_QUEUED)
+		return POOL_TOO_LATE;
+	futex_mutex_lock(&pool->lock);
+	bool queued = !list_empty(&job->link);
+	if (queued) {
+		list_remove(&job->link);
+		pool_lane(pool, job)->length--;
+		atomic_store_explicit(&job->state, JOB_IDLE, memory_order_relaxed);
+		pool_publish(pool);
+	}
+	futex_mutex_unlock(&pool->lock);
+	if (queued)
+		return POOL_REMOVED;
+	return job_claim_withdrawn(job) ? POOL_WILL_SKIP : POOL_TOO_LATE;
+}
+
+/* Empties both lanes and every worker's batch. Under the lock; linked by `next`. */
+static struct job *pool_take_all(struct pool *pool)
+{
+	struct job *first = NULL, **end = &first, *job;
+
+	while ((job = pool_steal(pool)) || (job = lane_pop(&pool->normal)) || (job = lane_pop(&pool->slow))) {
+		(void)job_claim_withdrawn(job); /* its owner may have done so */
+		job->next = NULL;
+		*end = job;
+		end = &job->next;
+	}
+	pool_publish(pool);
+	return first;
+}
+
+void pool_shutdown(struct pool *pool, bool drop)
+{
+	futex_mutex_lock(&pool->lock);
+	pool->stopping = true;
+	struct job *dropped = drop ? pool_take_all(pool) : NULL;
+	struct worker *sleepers = pool->sleepers;
+	pool->sleepers = NULL;
+	pool->asleep = 0;
+	futex_mutex_unlock(&pool->lock);
+
+	while (sleepers) {
+		struct worker *worker = sleepers;
+
+		sleepers = worker->below;
+		atomic_store_explicit(&worker->asleep, 0, memory_order_release);
+		worker_wake(worker);
+	}
+	while (dropped) {
+		struct job *job = dropped;
+
+		dropped = job->next;
+		job_sink_push(job->sink, job);
+	}
+}
+
+int pool_join(struct pool *pool)
+{
+	if (pool_of_this_thread() == pool)
+		return -EDEADLK;
+	/* The first to come joins the threads; the others wait for it. */
+	futex_mutex_lock(&pool->join_lock);
+	for (;;) {
+		futex_mutex_lock(&pool->lock);
+		size_t started = pool->started;
+		futex_mutex_unlock(&pool->lock);
+		if (pool->joined == started)
+			break;
+		pthread_join(pool->workers[pool->joined++].thread, NULL);
+	}
+	futex_mutex_unlock(&pool->join_lock);
+	return 0;
+}
+
+void pool_free(struct pool *pool)
+{
+	pool_shutdown(pool, true);
+	if (pool_join(pool) == 0)
+		mem_free(pool);
+}
+
+size_t pool_threads(const struct pool *pool)
+{
+	return atomic_load_explicit(&pool->threads, memory_order_relaxed);
+}
+
+size_t pool_idle(const struct pool *pool)
+{
+	size_t busy = atomic_load_explicit(&pool->busy, memory_order_acquire);
+	size_t threads = pool_threads(pool);
+
+	return threads > busy ? threads - busy : 0;
+}
+
+size_t pool_max_threads(const struct pool *pool)
+{
+	return pool->max_threads;
+}

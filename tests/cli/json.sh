@@ -1,0 +1,143 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+. "$(dirname "$0")/lib.sh"
+
+# A JSON parser in awk, so that no package is needed: fails unless the file `out` is one value.
+is_json()
+{
+	awk '
+	function skip() { while (substr(text, at, 1) ~ /[ \t\r\n]/) at++ }
+	function wrong(what) {
+		print "# JSON: " what " at " at ": " substr(text, at, 30)
+		bad = 1
+		at = length(text) + 1
+	}
+	function string(    rest) {
+		rest = substr(text, at)
+		gsub(/\\u[0-9a-fA-F][0-9a-fA-F][0-9a-fA-F][0-9a-fA-F]/, "\\nnnnn", rest)
+		if (!match(rest, /^"([^"\\[:cntrl:]]|\\["\\\/bfnrt])*"/)) {
+			wrong("no string")
+			return
+		}
+		at += RLENGTH
+	}
+	function members(close_by, named,    c) {
+		at++
+		skip()
+		if (substr(text, at, 1) == close_by) { at++; return }
+		while (!bad) {
+			skip()
+			if (named) {
+				string()
+				skip()
+				if (substr(text, at++, 1) != ":") { wrong("no colon"); return }
+			}
+			value()
+			skip()
+			c = substr(text, at++, 1)
+			if (c == close_by) return
+			if (c != ",") { wrong("no comma"); return }
+		}
+	}
+	function value(    c, rest) {
+		skip()
+		c = substr(text, at, 1)
+		rest = substr(text, at)
+		if (c == "{") members("}", 1)
+		else if (c == "[") members("]", 0)
+		else if (c == "\"") string()
+		else if (match(rest, /^(true|false|null|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?)/)) at += RLENGTH
+		else wrong("no value")
+	}
+	{ text = text $0 "\n" }
+	END { at = 1; value(); skip(); if (at <= length(text)) wrong("more than one value"); exit bad }
+	' out || fail "not JSON"
+}
+
+has_keys()
+{
+	for key in "$@"; do
+		out_has "\"$key\": "
+	done
+}
+
+test_the_checker_itself()
+{
+	for good in '{}' '[1, 2.5, -3e4, "a\u00e4\"", null, {"x": [true]}]' '""'; do
+		echo "$good" >out
+		is_json
+	done
+	for wrong in '' '{' '[1,]' '{"a" 1}' '[1] 2' '[01]' "['a']" '{"a": nan}' '"a' '["\x"]'; do
+		echo "$wrong" >out
+		if (is_json >/dev/null); then
+			fail "accepts $wrong"
+		fi
+	done
+}
+
+test_primes()
+{
+	for mode in sync blocking coop threads; do
+		ctl run primes --mode=$mode --json 0 2 18446744073709551615
+		status_is 0
+		is_json
+		[ "$(wc -l <out)" -eq 1 ] || fail "not one line"
+		has_keys scenario mode backend switch wall_s cpu_s first_answer_s switches results
+		out_has '"scenario": "primes"'
+		out_has "\"mode\": \"$mode\""
+		out_has '{"number": "0", "prime": false, "divisor": null}'
+		out_has '{"number": "2", "prime": true, "divisor": null}'
+		out_has '{"number": "18446744073709551615", "prime": false, "divisor": "3"}'
+		err_is_empty
+	done
+}
+
+test_countdown()
+{
+	ctl run countdown --json --clock=virtual 'a"b\c:0.25' $'\xff\xc3\xa4:1'
+	status_is 0
+	is_json
+	has_keys scenario mode backend switch wall_s cpu_s first_answer_s switches results
+	out_has '"name": "a\"b\\c", "delay_s": 0.250000, "finished_s": 0.750000'
+	out_has $'"name": "\\ufffd\xc3\xa4"'
+}
+
+test_stdin()
+{
+	printf 'a\nb' >input
+	for mode in blocking coop threads; do
+		ctl run stdin --json --mode=$mode <input
+		status_is 0
+		is_json
+		out_has '"lines": 2, "bytes": 3, "complete": true'
+		has_keys ticks largest_delay_s
+	done
+}
+
+test_a_failed_run_is_json_too()
+{
+	ctl run stdin --json </
+	status_is 1
+	is_json
+	out_has '"complete": false'
+	out_has '"first_answer_s": null'
+}
+
+test_doctor()
+{
+	ctl doctor --json
+	status_is 0
+	is_json
+	has_keys kernel io_uring "stack guard" switch vm.max_map_count descriptors memlock value meaning
+}
+
+test_bench()
+{
+	skip_under valgrind tsan
+	ctl bench --json handover executor.busy
+	status_is 0
+	is_json
+	out_matches '^\[\{"name": "handover", "value": [0-9.]+, "unit": "ns"\}, \{"name": "executor.busy", '
+}
+
+run_tests

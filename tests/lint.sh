@@ -1,0 +1,159 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What the compiler does not check: layers, allocation, names, licences, manual pages, scripts.
+# Looks at the sources and at the objects that `make` left below $O.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+shopt -s nullglob globstar
+
+: "${O:=build}"
+layers=(base context worker reactor core sync compose io executor introspect run)
+failures=0 warnings=0
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+fail()
+{
+	echo "error: $*"
+	failures=$((failures + 1))
+}
+
+warn()
+{
+	echo "warning: $*"
+	warnings=$((warnings + 1))
+}
+
+declare -A rank
+for i in "${!layers[@]}"; do
+	rank[${layers[$i]}]=$i
+done
+
+# The files of the project, without what is built.
+files()
+{
+	local file
+	for file in "$@"; do
+		[ -f "$file" ] && printf '%s\n' "$file"
+	done
+}
+mapfile -t c_files < <(files include/**/*.h runtime/**/*.{c,h,S} cli/**/*.{c,h} tests/**/*.{c,h} examples/**/*.c)
+mapfile -t scripts < <(files tests/**/*.sh mk/*.sh .ci/run completions/*.bash)
+mapfile -t other < <(files Makefile mk/*.mk man/* completions/* .gitignore .editorconfig .clang-format \
+	runtime/libasync.map runtime/async.pc.in)
+
+### Layers: a file includes its own folder or an earlier one, and an object needs only what those define
+
+layer_of()
+{
+	local rest=${1#*runtime/}
+	echo "${rest%%/*}"
+}
+
+for file in runtime/*/*; do
+	layer=$(layer_of "$file")
+	[ -n "${rank[$layer]:-}" ] || fail "$file: $layer is not a layer"
+done
+while IFS=: read -r file line included; do
+	layer=$(layer_of "$file")
+	if [ -z "${rank[$included]:-}" ]; then
+		fail "$file:$line: internal includes are written \"layer/file.h\""
+	elif [ "${rank[$included]}" -gt "${rank[$layer]:--1}" ]; then
+		fail "$file:$line: $layer must not include $included, which is a later layer"
+	fi
+done < <(grep -nE '^#[[:space:]]*include "' runtime/*/*.[chS] /dev/null |
+	sed -E 's|^([^:]*:[0-9]+):.*"([^"/]*)/?[^"]*".*|\1:\2|')
+
+objects=("$O"/obj/runtime/*/*.o)
+[ ${#objects[@]} -gt 0 ] || fail "no objects below $O/obj/runtime: build first"
+for object in "${objects[@]}"; do
+	# Objects of sources that are gone say nothing about the project.
+	source=${object#"$O/obj/"}
+	files "${source%.o}".{c,S} | grep -q . || continue
+	nm -A -P "$object" | sed "s|^[^ ]*: |$(layer_of "$object") ${source%.o} |"
+done >"$scratch/symbols"
+awk -v order="${layers[*]}" '
+BEGIN { split(order, names, " "); for (i in names) rank[names[i]] = i + 0 }
+FNR == NR { if ($4 ~ /^[TDBRVWC]$/) { home[$3] = $1; file[$3] = $2 } next }
+$4 == "U" && ($3 in home) && rank[home[$3]] > rank[$1] {
+	printf "%s: uses %s of %s: %s is a later layer\n", $2, $3, file[$3], home[$3]
+}' "$scratch/symbols" "$scratch/symbols" >"$scratch/upward"
+while read -r line; do
+	fail "$line"
+done <"$scratch/upward"
+
+while read -r _ source symbol _; do
+	[ "$source" = runtime/base/memory ] || fail "$source: calls $symbol; only base/memory.c may"
+done < <(grep -E ' (malloc|calloc|realloc|reallocarray|aligned_alloc|posix_memalign|strn?dup|v?asprintf|free) U' \
+	"$scratch/symbols")
+
+### The command is a user like any other
+
+while IFS= read -r line; do
+	fail "$line: the command includes <async.h>, no part of it"
+done < <(grep -nE '^#[[:space:]]*include [<"]async/' cli/**/*.[ch] /dev/null)
+while IFS=: read -r file line header; do
+	[ -f "cli/$header" ] || [ -f "$(dirname "$file")/$header" ] || fail "$file:$line: $header is not the command's"
+done < <(grep -nE '^#[[:space:]]*include "' cli/**/*.[ch] /dev/null | sed -E 's|^([^:]*:[0-9]+):.*"([^"]*)".*|\1:\2|')
+
+### What is exported, and that it is there and explained
+
+sed -n '/^ASYNC_EXPORT/s/^\([^(]*\)(.*/\1/p' include/async/*.h | grep -v '#' | grep -oE 'async_[a-z0-9_]+$' |
+	sort -u >"$scratch/public"
+if [ -f "$O/libasync.so" ]; then
+	nm -D -P --defined-only "$O/libasync.so" | awk '$2 != "A" { sub(/@.*/, "", $1); print $1 }' | sort -u >"$scratch/exported"
+	while read -r name; do
+		fail "$name is exported and in no public header"
+	done < <(comm -13 "$scratch/public" "$scratch/exported")
+	while read -r name; do
+		fail "$name is declared in a public header and not exported"
+	done < <(comm -23 "$scratch/public" "$scratch/exported")
+	# The static library must show nothing else either.
+	while read -r name; do
+		fail "$name is visible in libasync.a"
+	done < <(nm -P -g --defined-only "$O/libasync.a" 2>/dev/null | awk 'NF > 1 && $1 !~ /^async_/ { print $1 }')
+fi
+pages=(man/*.3)
+if [ ${#pages[@]} -gt 0 ]; then
+	for page in "${pages[@]}"; do
+		sh mk/man-links.sh names "$page"
+	done | sort -u >"$scratch/documented"
+	while read -r name; do
+		fail "$name has no manual page in section 3"
+	done < <(comm -23 "$scratch/public" "$scratch/documented")
+fi
+
+### Every file
+
+for file in "${c_files[@]}" "${scripts[@]}" "${other[@]}"; do
+	head -n 3 "$file" | grep -q 'SPDX-License-Identifier: MIT' || fail "$file: no SPDX line at its beginning"
+done
+# The words are split so that this file does not contain them.
+while IFS= read -r line; do
+	fail "$line"
+done < <(grep -nwE 'TO''DO|FIX''ME|XX''X' "${c_files[@]}" "${scripts[@]}" "${other[@]}" ./*.md /dev/null)
+
+for file in "${c_files[@]}"; do
+	lines=$(wc -l <"$file")
+	[ "$lines" -le 450 ] || warn "$file: $lines lines; 450 is enough"
+	awk -v limit=70 '
+	/^\{/ { start = NR }
+	/^\}/ && start { if (NR - start > limit) print FILENAME ":" start ": a function of " NR - start " lines"; start = 0 }
+	' "$file"
+	awk 'length($0) > 0 { line = $0; gsub(/\t/, "        ", line)
+		if (length(line) > 120) print FILENAME ":" FNR ": " length(line) " columns" }' "$file"
+done >"$scratch/long"
+while read -r line; do
+	warn "${line#warning: }"
+done <"$scratch/long"
+
+if command -v shellcheck >/dev/null; then
+	# SC2034: a test sets variables that cli/lib.sh reads.
+	shellcheck -S warning -e SC2034 "${scripts[@]}" >"$scratch/shellcheck" || fail "shellcheck:
+$(cat "$scratch/shellcheck")"
+else
+	warn "no shellcheck here: scripts unchecked"
+fi
+
+echo "lint: $failures errors, $warnings warnings"
+[ "$failures" -eq 0 ]
