@@ -141,21 +141,22 @@ static intptr_t item_task(void *arg)
 	return 0;
 }
 
-/* Tasks whose creation failed are settled here; the others settle themselves. */
+/* A task whose body never ran, for want of memory or of a stack, cannot settle its item; its result tells why. */
 static intptr_t run_items(struct run *run)
 {
 	async_task **tasks = calloc(run->count, sizeof(async_task *));
-	intptr_t result;
+	intptr_t *errors = calloc(run->count, sizeof(intptr_t)), result = -ENOMEM;
 
-	if (!tasks)
-		return -ENOMEM;
-	for (size_t i = 0; i < run->count; i++) {
-		tasks[i] = async_create_task(item_task, &run->items[i]);
-		if (async_done(tasks[i]))
-			settle(&run->items[i], async_error(tasks[i]));
+	if (tasks && errors) {
+		for (size_t i = 0; i < run->count; i++)
+			tasks[i] = async_create_task(item_task, &run->items[i]);
+		result = async_await(async_gather(tasks, run->count, ASYNC_GATHER_COLLECT, errors));
+		for (size_t i = 0; i < run->count; i++)
+			if (errors[i] < 0)
+				settle(&run->items[i], errors[i]);
 	}
-	result = async_await(async_gather(tasks, run->count, ASYNC_GATHER_COLLECT, NULL));
 	free(tasks);
+	free(errors);
 	return result == -ECANCELED ? 0 : result;
 }
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE 1
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -153,7 +152,6 @@ static int teardown(void **state)
 	(void)state;
 	fault_disarm();
 	reactor_close(r);
-	pool_shared_stop();
 	return 0;
 }
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The raw pool: every job comes back once, nothing is starved, nothing is left behind. */
-#define _GNU_SOURCE 1
-
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -600,7 +598,7 @@ static void no_memory(void **state)
 	fault_arm("malloc", 1, -ENOMEM);
 	assert_int_equal(pool_new(&options, &pool), -ENOMEM);
 	fault_arm("malloc", 1, -ENOMEM);
-	assert_int_equal(pool_shared(&pool), -ENOMEM);
+	assert_int_equal(pool_shared_acquire(&pool), -ENOMEM);
 	fault_disarm();
 	assert_int_equal(pool_new(&absurd, &pool), -ENOMEM);
 	assert_ptr_equal(pool, untouched);
@@ -647,7 +645,7 @@ static void use_shared(struct pool **ret_pool)
 	struct inbox inbox = {.sink.wake = ring};
 	struct work work;
 
-	assert_int_equal(pool_shared(ret_pool), 0);
+	assert_int_equal(pool_shared_acquire(ret_pool), 0);
 	work_init(&work, 1, &inbox);
 	submit(*ret_pool, &work, 1);
 	inbox_collect(&inbox, 1);
@@ -667,21 +665,24 @@ static void shared_pool(void **state)
 	if (child == 0) {
 		/* The threads are the parent's: a job would never come back from the old pool. */
 		alarm(60);
-		if (pool_shared(&in_child) != 0 || in_child == first || pool_threads(in_child) != 0)
+		if (pool_shared_acquire(&in_child) != 0 || in_child == first || pool_threads(in_child) != 0)
 			_exit(1);
 		if (THREADS_AFTER_FORK)
 			use_shared(&in_child);
-		pool_shared_stop();
+		/* What the parent acquired is nothing to the child. */
+		pool_shared_release(first);
+		pool_shared_release(in_child);
 		_exit(42);
 	}
 	assert_true(child > 0);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 42);
-	pool_shared_stop();
-	pool_shared_stop();
+	pool_shared_release(first);
+	pool_shared_release(first);
 	use_shared(&again);
-	pool_shared_stop();
+	assert_int_equal(pool_threads(again), 1);
+	pool_shared_release(again);
 }
 
 static void processors(void **state)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/fault.h"
 #include "base/memory.h"
@@ -86,11 +87,18 @@ static bool guard_install(char *base)
 	return SYS("madvise", madvise(base, stack_page_size(), MADV_GUARD_INSTALL)) == 0;
 }
 
-static char *reserve(size_t bytes)
+static bool reserve(struct stack_region *region, size_t slots)
 {
-	long address = SYS("mmap", mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+	size_t slot = (size_t)1 << region->shift, size = (slots + 1) << region->shift;
+	long address = SYS("mmap", mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 
-	return address < 0 && address > -4096 ? NULL : (char *)address;
+	if (address < 0 && address > -4096)
+		return false;
+	region->mapping = (void *)address;
+	region->mapping_size = size;
+	region->start = (char *)(((uintptr_t)address + slot - 1) & ~(slot - 1));
+	region->slots = slots;
+	return true;
 }
 
 struct stack_region *region_new(unsigned shift, enum stack_guard guard)
@@ -100,19 +108,18 @@ struct stack_region *region_new(unsigned shift, enum stack_guard guard)
 
 	if (!region)
 		return NULL;
+	region->shift = shift;
 	if (slots << shift > REGION_BYTES)
 		slots = REGION_BYTES >> shift;
-	while (!(region->start = reserve(slots << shift))) {
+	while (!reserve(region, slots)) {
 		slots /= 4;
-		if (slots < 4) {
+		if (slots == 0) {
 			mem_free(region);
 			return NULL;
 		}
 	}
-	region->slots = slots;
-	region->shift = shift;
 	/* One touched page would otherwise become two megabytes. */
-	madvise(region->start, slots << shift, MADV_NOHUGEPAGE);
+	madvise(region->mapping, region->mapping_size, MADV_NOHUGEPAGE);
 	region->madvise = guard != STACK_GUARD_MPROTECT;
 	region->directory_index = directory_add(region);
 	return region;
@@ -122,7 +129,7 @@ void region_free(struct stack_region *region)
 {
 	directory_remove(region->directory_index);
 	sanitizer_forget_range(region->start, region->next << region->shift);
-	munmap(region->start, region->slots << region->shift);
+	munmap(region->mapping, region->mapping_size);
 	mem_free(region);
 }
 
@@ -178,7 +185,7 @@ void *region_take(struct stack_region *region)
 
 enum stack_guard stack_guard_probe(const char **ret_reason)
 {
-	size_t page = stack_page_size();
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	char *probe = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int error = ENOMEM;
 

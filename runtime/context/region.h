@@ -9,13 +9,15 @@
 #include "context/stack.h"
 
 struct stack_region {
-	char *start;
+	char *start;    /* aligned to a slot */
 	size_t slots;   /* that were reserved */
 	size_t opened;  /* that have memory and a guard */
 	size_t next;    /* the first that was never handed out */
 	unsigned shift; /* log2 of a slot's size */
 	bool madvise;   /* guards are MADV_GUARD_INSTALL */
 	struct stack_region *older;
+	void *mapping;  /* what was reserved, one slot more than `slots` */
+	size_t mapping_size;
 	size_t directory_index;
 };
 

@@ -13,25 +13,19 @@
 #define TRIM_BATCH 2048
 #define PAINT 0x5afe57acc0ffee00u
 
-size_t stack_page_size(void)
-{
-	static size_t size;
-
-	if (unlikely(!size))
-		size = (size_t)sysconf(_SC_PAGESIZE);
-	return size;
-}
+size_t stack_page_bytes = 4096;
 
 void stack_pool_init(struct stack_pool *pool, enum stack_guard guard)
 {
 	memset(pool, 0, sizeof(*pool));
 	pool->guard = guard;
+	stack_page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static void unregister(void *base, unsigned class)
+static void unregister(struct stack_header *stack)
 {
-	if (sanitizer_on_valgrind() && stack_header(base, class)->valgrind_id)
-		sanitizer_stack_deregister(stack_header(base, class)->valgrind_id - 1);
+	if (sanitizer_on_valgrind() && stack->valgrind_id)
+		sanitizer_stack_deregister(stack->valgrind_id - 1);
 }
 
 void stack_pool_destroy(struct stack_pool *pool)
@@ -43,7 +37,7 @@ void stack_pool_destroy(struct stack_pool *pool)
 			struct stack_region *older = region->older;
 
 			for (size_t i = 0; sanitizer_on_valgrind() && i < region->next; i++)
-				unregister(region->start + (i << region->shift), class);
+				unregister(stack_header(region->start + (i << region->shift), class));
 			region_free(region);
 			region = older;
 		}
@@ -56,17 +50,20 @@ int stack_class_for(size_t size)
 {
 	if (size < (size_t)1 << STACK_SHIFT_MIN || size > (size_t)1 << STACK_SHIFT_MAX)
 		return -1;
-	unsigned shift = 64 - (unsigned)__builtin_clzll(size - 1);
-	return (int)(shift < STACK_SHIFT_MIN ? STACK_SHIFT_MIN : shift) - STACK_SHIFT_MIN;
+	return 64 - __builtin_clzll(size - 1) - STACK_SHIFT_MIN;
 }
 
-/* Room in `free` for every slot that was ever handed out, so that giving back cannot fail. */
-static bool reserve_free_list(struct stack_class *class, size_t slots)
+/* Room in `free` for every stack that was ever handed out, so that giving back cannot fail. */
+static bool reserve_free_list(struct stack_class *class)
 {
-	if (slots <= class->free_capacity)
+	size_t stacks = 1;
+
+	for (struct stack_region *r = class->region; r; r = r->older)
+		stacks += r->next;
+	if (stacks <= class->free_capacity)
 		return true;
 	size_t capacity = class->free_capacity ? class->free_capacity * 2 : 64;
-	void **grown = mem_realloc_array(class->free, capacity, sizeof(*grown));
+	struct stack_header **grown = mem_realloc_array(class->free, capacity, sizeof(struct stack_header *));
 
 	if (!grown)
 		return false;
@@ -75,14 +72,18 @@ static bool reserve_free_list(struct stack_class *class, size_t slots)
 	return true;
 }
 
-static noinline void *take_fresh(struct stack_pool *pool, unsigned number)
+/* A stack that was never used, or has given its memory back, is new to the tools. */
+static void announce(struct stack_header *stack, unsigned number)
+{
+	if (sanitizer_on_valgrind())
+		stack->valgrind_id = sanitizer_stack_register(stack_bottom(stack, number), stack) + 1;
+}
+
+static noinline struct stack_header *take_fresh(struct stack_pool *pool, unsigned number)
 {
 	struct stack_class *class = &pool->classes[number];
-	size_t taken = 0;
 
-	for (struct stack_region *r = class->region; r; r = r->older)
-		taken += r->next;
-	if (!reserve_free_list(class, taken + 1))
+	if (!reserve_free_list(class))
 		return NULL;
 	if (!class->region || region_full(class->region)) {
 		struct stack_region *region = region_new(number + STACK_SHIFT_MIN, pool->guard);
@@ -92,51 +93,57 @@ static noinline void *take_fresh(struct stack_pool *pool, unsigned number)
 		region->older = class->region;
 		class->region = region;
 	}
-	return region_take(class->region);
+	char *base = region_take(class->region);
+	if (!base)
+		return NULL;
+	struct stack_header *stack = stack_header(base, number);
+	announce(stack, number);
+	return stack;
 }
 
-void *stack_alloc(struct stack_pool *pool, unsigned number, const void *label)
+struct stack_header *stack_alloc(struct stack_pool *pool, unsigned number, const void *label)
 {
 	struct stack_class *class = &pool->classes[number];
-	void *base;
-	bool fresh = true;
+	struct stack_header *stack;
 
 	if (likely(class->free_count > 0)) {
-		base = class->free[--class->free_count];
+		stack = class->free[--class->free_count];
 		if (class->free_count < class->free_low)
 			class->free_low = class->free_count;
-		fresh = class->free_count < class->clean;
-		if (fresh)
+		if (unlikely(class->free_count < class->clean)) {
 			class->clean = class->free_count;
-		else
-			pool->idle--;
+			announce(stack, number);
+		}
 	} else {
-		base = take_fresh(pool, number);
-		if (!base)
+		stack = take_fresh(pool, number);
+		if (!stack)
 			return NULL;
 	}
-	pool->used++;
-	struct stack_header *header = stack_header(base, number);
-	if (unlikely(fresh) && sanitizer_on_valgrind())
-		header->valgrind_id = sanitizer_stack_register(stack_bottom(base), header) + 1;
-	header->label = label;
-	return base;
+	stack->label = label;
+	return stack;
 }
 
-void stack_free(struct stack_pool *pool, unsigned number, void *base)
+void stack_free(struct stack_pool *pool, unsigned number, struct stack_header *stack)
 {
 	struct stack_class *class = &pool->classes[number];
 
-	stack_header(base, number)->label = NULL;
-	class->free[class->free_count++] = base;
-	pool->idle++;
-	pool->used--;
+	stack->label = NULL;
+	class->free[class->free_count++] = stack;
 }
 
-static void give_back(void *base, unsigned number)
+static void give_back(struct stack_header *stack, unsigned number)
 {
-	unregister(base, number);
-	madvise(stack_bottom(base), stack_class_size(number) - stack_page_size(), MADV_DONTNEED);
+	unregister(stack);
+	madvise(stack_bottom(stack, number), stack_class_size(number) - stack_page_size(), MADV_DONTNEED);
+}
+
+bool stack_pool_idle(const struct stack_pool *pool)
+{
+	size_t idle = 0;
+
+	for (unsigned number = 0; number < STACK_CLASSES; number++)
+		idle += pool->classes[number].free_count - pool->classes[number].clean;
+	return idle > STACK_IDLE_KEEP;
 }
 
 bool stack_pool_trim(struct stack_pool *pool)
@@ -149,7 +156,6 @@ bool stack_pool_trim(struct stack_pool *pool)
 
 		while (class->clean < idle && budget > 0) {
 			give_back(class->free[class->clean++], number);
-			pool->idle--;
 			budget--;
 		}
 		/* Unless the batch ran out, a new period begins: only what stays idle through it is next. */
@@ -159,11 +165,11 @@ bool stack_pool_trim(struct stack_pool *pool)
 	return stack_pool_idle(pool);
 }
 
-void stack_paint(void *base, unsigned class)
+void stack_paint(struct stack_header *stack, unsigned class)
 {
-	uint64_t *word = stack_bottom(base), *top = stack_top(base, class);
+	uint64_t *word = stack_bottom(stack, class);
 
-	while (word < top)
+	while (word < (uint64_t *)stack)
 		*word++ = PAINT;
 }
 
@@ -176,9 +182,9 @@ static size_t painted_use(const uint64_t *bottom, const uint64_t *top)
 	return (size_t)(top - word) * sizeof(*word);
 }
 
-size_t stack_used(void *base, unsigned class, bool painted)
+size_t stack_used(struct stack_header *stack, unsigned class, bool painted)
 {
-	char *bottom = stack_bottom(base), *top = stack_top(base, class);
+	char *bottom = stack_bottom(stack, class), *top = (char *)stack;
 	size_t page = stack_page_size();
 	unsigned char resident = 0;
 
@@ -186,5 +192,5 @@ size_t stack_used(void *base, unsigned class, bool painted)
 		return painted_use((uint64_t *)bottom, (uint64_t *)top);
 	while (bottom + page < top && (mincore(bottom, page, &resident) < 0 || !(resident & 1)))
 		bottom += page;
-	return (size_t)((char *)base + stack_class_size(class) - bottom);
+	return (size_t)(stack_base(stack, class) + stack_class_size(class) - bottom);
 }

@@ -5,6 +5,8 @@
  *     slot (64 KiB)  | guard 4 KiB |  stack, grows downwards  <---| header | colour, up to 1.9 KiB |
  *                    base          bottom                        top                         base + size
  *
+ * A stack is known by its header, which is where it begins. Slots are aligned to their size, so the rest follows.
+ *
  * Tops are coloured: if all were at the same offset of a page, they would compete for the same few cache lines
  * (14 against 6.6 ns a switch with 1,000 tasks). A stack costs the one page that its task touches.
  *
@@ -32,7 +34,7 @@ enum stack_guard {
 	STACK_GUARD_MPROTECT, /* two mappings a stack: vm.max_map_count ends at some 32,000 */
 };
 
-/* What a slot carries at the top of its stack. */
+/* What a slot carries at the top of its stack; a multiple of 16 bytes. */
 struct stack_header {
 	const void *label; /* whose stack it is, for the report of an overflow; NULL while free */
 	unsigned valgrind_id;
@@ -43,7 +45,7 @@ struct stack_region;
 /* The stacks of one size. */
 struct stack_class {
 	struct stack_region *region; /* the newest; slots come from here */
-	void **free;                 /* slots to reuse, latest last */
+	struct stack_header **free;  /* to reuse, latest last */
 	size_t free_count, free_capacity;
 	size_t free_low;             /* the least of free_count since the last trim */
 	size_t clean;                /* so many at the start of `free` hold no memory */
@@ -52,8 +54,6 @@ struct stack_class {
 struct stack_pool {
 	struct stack_class classes[STACK_CLASSES];
 	enum stack_guard guard;
-	size_t used;  /* slots handed out */
-	size_t idle;  /* free slots that hold memory */
 };
 
 void stack_pool_init(struct stack_pool *pool, enum stack_guard guard);
@@ -67,47 +67,47 @@ static inline size_t stack_class_size(unsigned class)
 	return (size_t)1 << (class + STACK_SHIFT_MIN);
 }
 
-/* Hands out a slot: its base, or NULL without memory, address space or mappings. `label` must stay readable until
- * the slot is given back. */
-void *stack_alloc(struct stack_pool *pool, unsigned class, const void *label);
+/* Hands out a stack, or NULL without memory, address space or mappings. `label` must stay readable until the stack
+ * is given back or the label is cleared. */
+struct stack_header *stack_alloc(struct stack_pool *pool, unsigned class, const void *label);
 /* Takes it back. The caller may still stand on it, as long as nothing is handed out meanwhile. */
-void stack_free(struct stack_pool *pool, unsigned class, void *base);
+void stack_free(struct stack_pool *pool, unsigned class, struct stack_header *stack);
 
-/* Gives memory back of slots that were free ever since the last call, a limited number at a time. Returns true if
+/* Whether enough memory lies idle to bother. */
+bool stack_pool_idle(const struct stack_pool *pool);
+/* Gives memory back of stacks that were free ever since the last call, a limited number at a time. Returns true if
  * there is something left for a later call. */
 bool stack_pool_trim(struct stack_pool *pool);
 
-/* Whether enough memory lies idle to bother. */
-static inline bool stack_pool_idle(const struct stack_pool *pool)
+extern size_t stack_page_bytes; /* set by the first stack_pool_init */
+static inline size_t stack_page_size(void)
 {
-	return pool->idle > STACK_IDLE_KEEP;
+	return stack_page_bytes;
 }
 
-size_t stack_page_size(void);
-
+/* The header of the slot at `base`: sixteen colours of 128 bytes, from the slot's number. */
 static inline struct stack_header *stack_header(void *base, unsigned class)
 {
-	/* Sixteen colours of 128 bytes, from the slot's number. */
 	size_t colour = ((uintptr_t)base >> (class + STACK_SHIFT_MIN) & 15) * 128;
 
 	return (struct stack_header *)((char *)base + stack_class_size(class) - colour) - 1;
 }
 
-/* The stack that grows down from here, aligned to 16. */
-static inline void *stack_top(void *base, unsigned class)
+static inline char *stack_base(struct stack_header *stack, unsigned class)
 {
-	return stack_header(base, class);
+	return (char *)((uintptr_t)stack & ~(stack_class_size(class) - 1));
 }
 
-static inline void *stack_bottom(void *base)
+/* The lowest byte that may be used. */
+static inline void *stack_bottom(struct stack_header *stack, unsigned class)
 {
-	return (char *)base + stack_page_size();
+	return stack_base(stack, class) + stack_page_size();
 }
 
 /* Fills the stack, so that stack_used can tell exactly. */
-void stack_paint(void *base, unsigned class);
+void stack_paint(struct stack_header *stack, unsigned class);
 /* The most that was used, guard not included: exact if the stack was painted, else in touched pages. */
-size_t stack_used(void *base, unsigned class, bool painted);
+size_t stack_used(struct stack_header *stack, unsigned class, bool painted);
 
 /* Finds the slot that has `address` in its guard page. Safe in a signal handler. Returns its class, or -1. */
 int stack_find_guard(const void *address, void **ret_base);

@@ -14,19 +14,6 @@ static const struct future_class future_immortal = {.name = "failed future"};
 
 static const struct wait_class wait_future = {.name = "future", .forwards = true};
 
-void future_init(async_future *future, struct async_loop *loop, const struct future_class *class, async_drop *drop)
-{
-	future->loop = loop;
-	list_init(&future->watchers);
-	future->class = class;
-	future->drop = drop;
-	future->cancel_reason = NULL;
-	future->refs = 1;
-	future->state = FUTURE_PENDING;
-	future->looked_at = false;
-	future->immortal = false;
-}
-
 async_future *future_alloc(struct async_loop *loop, const struct future_class *class, async_drop *drop)
 {
 	async_future *future = mem_zalloc(class->size);
@@ -96,28 +83,36 @@ void future_complete(async_future *future, intptr_t result)
 	}
 }
 
+/* Nobody took the result. True if somebody has a reference again. */
+static noinline bool future_unread(async_future *future)
+{
+	if (future->result >= 0) {
+		result_drop(future->drop, future->result);
+		return false;
+	}
+	if (future->result == -ECANCELED)
+		return false;
+	/* The handler may look at it, and take and drop references. */
+	future->looked_at = true;
+	future->refs = 1;
+	loop_report(future->loop, "failed, and nobody looked at the result", future, future->result);
+	return --future->refs > 0;
+}
+
 noinline void future_free(async_future *future)
 {
-	struct async_loop *loop = future->loop;
-
-	if (future_done(future) && !future->looked_at) {
-		if (future->result >= 0) {
-			result_drop(future->drop, future->result);
-		} else if (future->result != -ECANCELED) {
-			/* The handler may look at it, and take and drop references. */
-			future->looked_at = true;
-			future->refs = 1;
-			loop_report(loop, "failed, and nobody looked at the result", future, future->result);
-			if (--future->refs > 0)
-				return;
-		}
+	if (unlikely(!future->looked_at) && future_done(future) && future_unread(future))
+		return;
+	if (future->class->is_task) {
+		task_free(task_of(future));
+		return;
 	}
 	if (future->class->finalize)
 		future->class->finalize(future);
 	if (future->class->size)
 		mem_free(future);
 	else
-		slab_free(future->class->is_task ? &loop->task_slab : &loop->future_slab, future);
+		slab_free(&future->loop->future_slab, future);
 }
 
 static int set(async_future *future, intptr_t result)

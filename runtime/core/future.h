@@ -64,7 +64,19 @@ struct future_fan {
 extern const struct future_class future_plain;
 
 /* Initialises a future in memory of the caller, with one reference. */
-void future_init(async_future *future, struct async_loop *loop, const struct future_class *class, async_drop *drop);
+static always_inline void future_init(async_future *future, struct async_loop *loop, const struct future_class *class,
+				      async_drop *drop)
+{
+	future->loop = loop;
+	list_init(&future->watchers);
+	future->class = class;
+	future->drop = drop;
+	future->cancel_reason = NULL;
+	future->refs = 1;
+	future->state = FUTURE_PENDING;
+	future->looked_at = false;
+	future->immortal = false;
+}
 
 /* A pending future that is larger than a plain one, from malloc. `class->size` says how large; all zero beyond
  * the base. NULL without memory. */

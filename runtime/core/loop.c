@@ -66,6 +66,7 @@ int async_loop_new(const struct async_options *given, async_loop **ret_loop)
 	slab_init(&loop->future_slab, sizeof(struct async_future));
 	slab_init(&loop->handle_slab, handle_size());
 	stack_pool_init(&loop->stacks, STACK_GUARD_AUTO);
+	loop->stack_class = (unsigned)stack_class_for(options.stack_size);
 	loop->sink.wake = sink_wake;
 	list_init(&loop->hooks);
 	list_init(&loop->closers);
@@ -73,24 +74,6 @@ int async_loop_new(const struct async_options *given, async_loop **ret_loop)
 	registry_add(loop);
 	*ret_loop = loop;
 	return 0;
-}
-
-struct async_loop *loop_or_default(async_loop *loop)
-{
-	if (loop)
-		return loop;
-	return likely(loop_running != NULL) ? loop_running : async_get_event_loop();
-}
-
-int loop_check(const struct async_loop *loop)
-{
-	int refuses = atomic_load_explicit(&loop->refuses, memory_order_relaxed);
-
-	if (unlikely(refuses))
-		return refuses;
-	if (likely(loop == loop_running))
-		return 0;
-	return atomic_load_explicit(&loop->running, memory_order_relaxed) ? -EPERM : 0;
 }
 
 void loop_notify(struct async_loop *loop)

@@ -13,6 +13,7 @@
 #ifndef CORE_LOOP_H
 #define CORE_LOOP_H
 
+#include <errno.h>
 #include <stdatomic.h>
 
 #include <async/loop.h>
@@ -71,7 +72,7 @@ struct async_loop {
 
 	struct context main;           /* the loop's own stack while tasks run */
 	struct context left;           /* of the task that ended last: nobody comes back to it */
-	void *left_stack;              /* its stack, free once another one is left */
+	struct stack_header *left_stack; /* its stack, free once another one is left */
 	unsigned left_class;
 
 	uint64_t iterations, polls, tasks_created, next_task_id;
@@ -91,6 +92,7 @@ struct async_loop {
 	struct heap timers;
 	struct slab task_slab, future_slab, handle_slab;
 	struct stack_pool stacks;
+	unsigned stack_class;          /* of tasks that name no size */
 	struct reactor *reactor;       /* NULL until it is needed */
 	struct job_sink sink;
 	_Atomic(async_handle *) inbox; /* posted handles, latest first */
@@ -114,10 +116,24 @@ struct async_loop {
 extern __thread struct async_loop *loop_running;
 
 /* `loop`, or if that is NULL the running one, or this thread's own. NULL without memory. */
-struct async_loop *loop_or_default(async_loop *loop);
+static always_inline struct async_loop *loop_or_default(async_loop *loop)
+{
+	if (loop)
+		return loop;
+	return likely(loop_running != NULL) ? loop_running : async_get_event_loop();
+}
 
 /* Whether this thread may use the loop now: 0, -EPERM (it runs in another thread, or forked), -ESHUTDOWN. */
-int loop_check(const struct async_loop *loop);
+static always_inline int loop_check(const struct async_loop *loop)
+{
+	int refuses = atomic_load_explicit(&loop->refuses, memory_order_relaxed);
+
+	if (unlikely(refuses))
+		return refuses;
+	if (likely(loop == loop_running))
+		return 0;
+	return atomic_load_explicit(&loop->running, memory_order_relaxed) ? -EPERM : 0;
+}
 
 /* Now, on the loop's clock. */
 static inline async_time loop_now(const struct async_loop *loop)

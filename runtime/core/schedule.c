@@ -3,9 +3,9 @@
 
 /* How long tasks may keep the loop from the kernel and the timers, as long as their slices are shorter. */
 #define SERVICE_INTERVAL (100 * ASYNC_US)
-/* Most switches between two looks at the clock. A look costs 20 ns, a switch 4: this makes it a seventh. It also
+/* Most switches between two looks at the clock. A look costs 20 ns, a switch 4: this makes it a thirteenth. It also
  * is how many long slices can follow short ones before the loop notices. */
-#define SERVICE_STEP_MAX 32
+#define SERVICE_STEP_MAX 64
 
 bool schedule_service_due(struct async_loop *loop)
 {

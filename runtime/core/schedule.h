@@ -89,6 +89,14 @@ static always_inline void task_suspend(struct task *task)
 		context_switch(&task->context, to, loop->switch_kind);
 }
 
+/* Nobody else is ready and no service is due: giving way would come straight back. A long computation that gives
+ * way often is mostly in this state. */
+static always_inline bool schedule_alone(const struct async_loop *loop)
+{
+	return !loop->batch && !loop->ready.head && loop->switches < loop->service_at && !loop->eager &&
+	       atomic_load_explicit(&loop->wake_state, memory_order_relaxed) == LOOP_RUNNING;
+}
+
 static always_inline void task_make_ready(struct task *task)
 {
 	task->state = TASK_ACTIVE;

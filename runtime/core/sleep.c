@@ -24,10 +24,17 @@ void sleep_expired(struct entry *entry)
 }
 
 /* Gives way: the task runs again after everything that is ready. */
-static int yield_once(struct task *task)
+static always_inline int yield_once(struct task *task)
 {
-	ready_append(&task->future.loop->ready, &task->entry);
-	task_suspend(task);
+	struct async_loop *loop = task->future.loop;
+
+	if (schedule_alone(loop)) {
+		loop->iterations++;
+		loop->switches++;
+	} else {
+		ready_append(&loop->ready, &task->entry);
+		task_suspend(task);
+	}
 	return unlikely(task->must_cancel) && task_take_cancel(task) ? -ECANCELED : 0;
 }
 

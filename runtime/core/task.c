@@ -10,12 +10,14 @@
 #include "core/schedule.h"
 #include "core/sleep.h"
 
-static void task_finalize(async_future *future)
-{
-	mem_free(task_of(future)->name);
-}
+const struct future_class future_task = {.name = "task", .is_task = true};
 
-const struct future_class future_task = {.name = "task", .is_task = true, .finalize = task_finalize};
+void task_free(struct task *task)
+{
+	if (unlikely(task->name != NULL))
+		mem_free(task->name);
+	slab_free(&task->future.loop->task_slab, task);
+}
 
 /* The end of a task that ran, on its own stack, which is given back only when the next one is left: nothing may
  * be handed out that somebody stands on. */
@@ -36,7 +38,7 @@ static void *task_exit(struct task *task, intptr_t result)
 	loop->left_class = task->stack_class;
 	loop->left = task->context;
 	/* The overflow handler must not name a task that may be gone. */
-	stack_header(task->stack, task->stack_class)->label = NULL;
+	task->stack->label = NULL;
 	struct context *to = schedule_away(loop);
 	future_release(&task->future);
 	return context_finish(&loop->left, to, loop->switch_kind);
@@ -61,8 +63,8 @@ bool task_prepare(struct task *task)
 		return false;
 	if (unlikely(loop->options.measure_stacks))
 		stack_paint(task->stack, task->stack_class);
-	context_make(&task->context, loop->switch_kind, stack_bottom(task->stack),
-		     stack_top(task->stack, task->stack_class), task_main, task);
+	context_make(&task->context, loop->switch_kind, stack_bottom(task->stack, task->stack_class), task->stack,
+		     task_main, task);
 	task->state = TASK_ACTIVE;
 	return true;
 }
@@ -147,7 +149,7 @@ static void task_start_eagerly(struct task *task)
 	context_switch(here, &task->context, loop->switch_kind);
 }
 
-static void task_schedule(struct task *task, bool eager)
+static always_inline void task_schedule(struct task *task, bool eager)
 {
 	struct async_loop *loop = task->future.loop;
 
@@ -163,40 +165,63 @@ static void task_schedule(struct task *task, bool eager)
 
 static async_task *create_failed(intptr_t error, void *arg, const struct async_task_options *options)
 {
-	if (options && options->destroy)
+	if (options->destroy)
 		options->destroy(arg);
 	return async_future_failed(error);
 }
 
-/* The common case has no options, and is kept short. */
-async_task *task_create(struct async_loop *loop, async_fn *fn, void *arg, const struct async_task_options *given,
-			const void *creator)
+/* A task that is not scheduled yet; NULL with the reason in *ret_error. */
+static always_inline struct task *task_make(struct async_loop *loop, async_fn *fn, void *arg, unsigned stack_class,
+					    int *ret_error)
 {
-	struct async_task_options options = ASYNC_TASK_OPTIONS_INIT;
-	int error, class;
-
-	if (unlikely(!fn))
-		return create_failed(-EINVAL, arg, given);
-	if (unlikely(given != NULL) && (error = versioned_copy(&options, sizeof(options), given)) < 0)
-		return async_future_failed(error);
-	if (unlikely(!loop))
-		return create_failed(-ENOMEM, arg, &options);
-	if (unlikely((error = loop_check(loop)) < 0))
-		return create_failed(error, arg, &options);
-	class = stack_class_for(options.stack_size ? options.stack_size : loop->options.stack_size);
-	if (unlikely(class < 0))
-		return create_failed(-EINVAL, arg, &options);
+	*ret_error = unlikely(!fn) ? -EINVAL : unlikely(!loop) ? -ENOMEM : loop_check(loop);
+	if (unlikely(*ret_error))
+		return NULL;
 	struct task *task = slab_alloc(&loop->task_slab);
 	if (unlikely(!task))
-		return create_failed(-ENOMEM, arg, &options);
-	task_init(task, loop, fn, arg, (unsigned)class);
+		*ret_error = -ENOMEM;
+	else
+		task_init(task, loop, fn, arg, stack_class);
+	return task;
+}
+
+static noinline async_task *create_with(struct async_loop *loop, async_fn *fn, void *arg,
+					const struct async_task_options *given, const void *creator)
+{
+	struct async_task_options options = ASYNC_TASK_OPTIONS_INIT;
+	int error = versioned_copy(&options, sizeof(options), given), class;
+
+	if (error)
+		return async_future_failed(error);
+	class = options.stack_size ? stack_class_for(options.stack_size) : loop ? (int)loop->stack_class : 0;
+	if (class < 0)
+		return create_failed(-EINVAL, arg, &options);
+	struct task *task = task_make(loop, fn, arg, (unsigned)class, &error);
+	if (!task)
+		return create_failed(error, arg, &options);
 	task->creator = creator;
-	if (unlikely(given != NULL) && (error = task_apply(task, &options)) < 0) {
+	error = task_apply(task, &options);
+	if (error) {
 		task->future.refs = 0;
 		slab_free(&loop->task_slab, task);
 		return create_failed(error, arg, &options);
 	}
 	task_schedule(task, options.eager);
+	return &task->future;
+}
+
+async_task *task_create(struct async_loop *loop, async_fn *fn, void *arg, const struct async_task_options *options,
+			const void *creator)
+{
+	int error;
+
+	if (unlikely(options != NULL))
+		return create_with(loop, fn, arg, options, creator);
+	struct task *task = task_make(loop, fn, arg, loop ? loop->stack_class : 0, &error);
+	if (unlikely(!task))
+		return async_future_failed(error);
+	task->creator = creator;
+	task_schedule(task, false);
 	return &task->future;
 }
 

@@ -14,6 +14,7 @@
 #include <async/task.h>
 
 #include "context/context.h"
+#include "context/stack.h"
 #include "core/future.h"
 #include "core/timer.h"
 
@@ -56,7 +57,7 @@ struct task {
 	async_fn *fn;
 	void *arg;
 	async_destroy *destroy;
-	void *stack;
+	struct stack_header *stack;
 	char *name;          /* NULL: "Task-id" */
 	const void *creator; /* the return address of the creating call */
 	uint32_t cancel_mark;
@@ -84,6 +85,9 @@ bool task_prepare(struct task *task);
 void task_discard(struct task *task);
 /* Takes a task that has not ended away from its loop, which closes. */
 void task_abandon(struct task *task);
+
+/* The last reference is gone. */
+void task_free(struct task *task);
 
 /* "Task-7", "worker" … Safe in a signal handler. */
 const char *task_name(const struct task *task, char *buffer, size_t size);

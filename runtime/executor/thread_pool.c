@@ -40,7 +40,7 @@ void async_executor_free(async_executor *executor)
 	if (!executor)
 		return;
 	if (executor->shared)
-		pool_shared_release();
+		pool_shared_release(executor->pool);
 	else
 		pool_free(executor->pool);
 	mem_free(executor);

@@ -11,6 +11,7 @@
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
 #else
+#define RUNNING_ON_VALGRIND 0
 #define VALGRIND_CHECK_MEM_IS_ADDRESSABLE(address, size) ((void)(address), (void)(size))
 #define VALGRIND_CHECK_MEM_IS_DEFINED(address, size) ((void)(address), (void)(size))
 #define VALGRIND_MAKE_MEM_DEFINED(address, size) ((void)(address), (void)(size))

@@ -295,9 +295,12 @@ static void epoll_close(struct reactor *r)
 		epoll_file_finish(p);
 	}
 	job_sink_settle(&p->sink);
+	if (p->pool)
+		pool_shared_release(p->pool);
 	epoll_free(p);
 }
 
+/* The pool's threads are the parent's, and so is the use of it. */
 static void epoll_abandon(struct reactor *r)
 {
 	epoll_free(epoll_of(r));

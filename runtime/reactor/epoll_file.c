@@ -23,12 +23,11 @@ void epoll_file_init(struct epoll *p)
 
 int epoll_file_start(struct epoll *p, struct op *op)
 {
-	struct pool *pool;
-	int err = pool_shared(&pool);
+	int err = p->pool ? 0 : pool_shared_acquire(&p->pool);
 
 	op->job = (struct job){.run = run, .sink = &p->sink, .slow = true};
 	if (err == 0)
-		err = pool_submit(pool, &op->job, 1);
+		err = pool_submit(p->pool, &op->job, 1);
 	if (err < 0)
 		return err;
 	op->phase = PHASE_WORKER;
@@ -38,10 +37,7 @@ int epoll_file_start(struct epoll *p, struct op *op)
 
 bool epoll_file_withdraw(struct epoll *p, struct op *op)
 {
-	struct pool *pool;
-
-	/* It exists: the job is in it. */
-	if (pool_shared(&pool) < 0 || pool_withdraw(pool, &op->job) != POOL_REMOVED)
+	if (pool_withdraw(p->pool, &op->job) != POOL_REMOVED)
 		return false;
 	p->in_workers--;
 	return true;

@@ -17,6 +17,7 @@ struct epoll {
 	struct list fresh, aging; /* entries with waiting operations whose registration is to be checked */
 	int64_t check_at;
 	struct job_sink sink;
+	struct pool *pool; /* NULL until a file needs a worker */
 	size_t in_workers;
 	struct epoll_event events[128];
 };

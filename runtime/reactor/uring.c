@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/memory.h"
 #include "reactor/buffer.h"
@@ -92,7 +93,8 @@ static void completed(struct uring *u, struct op *op, int result)
 	schedule(u, e);
 }
 
-static void reap(struct uring *u)
+/* How many there were. */
+static unsigned reap(struct uring *u)
 {
 	struct io_uring_cqe *cqe;
 	unsigned head, n = 0;
@@ -107,9 +109,13 @@ static void reap(struct uring *u)
 		}
 	}
 	io_uring_cq_advance(&u->ring, n);
+	return n;
 }
 
-/* Completions that the kernel has but that are not in the ring. */
+/*
+ * Completions that the kernel has but that are not in the ring. A hint: a kernel thread may set the flag just after
+ * its work has been done, and then it stays until there is more.
+ */
 static bool has_more(struct uring *u)
 {
 	return IO_URING_READ_ONCE(*u->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
@@ -117,13 +123,16 @@ static bool has_more(struct uring *u)
 
 static int reap_all(struct uring *u)
 {
+	unsigned n;
 	int err = 0;
 
 	reap(u);
-	while (err >= 0 && has_more(u)) {
+	do {
+		if (!has_more(u))
+			return 0;
 		err = URING("io_uring_enter", io_uring_get_events(&u->ring));
-		reap(u);
-	}
+		n = reap(u);
+	} while (err >= 0 && n > 0);
 	return err < 0 && err != -EINTR ? err : 0;
 }
 
@@ -304,11 +313,26 @@ static void arm_wake(struct uring *u)
 	u->wake_armed = true;
 }
 
+/* valgrind does not know that io_uring_enter blocks, and would let no other thread run: wait outside of it. */
+static int wait_outside(struct uring *u, int64_t timeout)
+{
+	struct pollfd pfd = {.fd = u->watch_fd, .events = POLLIN};
+	struct timespec ts = clock_timespec(timeout);
+	int err = URING("io_uring_enter", io_uring_submit_and_get_events(&u->ring));
+
+	reap(u);
+	if (err < 0 || u->base.arrivals || !u->wake_armed)
+		return err;
+	return (int)SYS("ppoll", ppoll(&pfd, 1, timeout < 0 ? NULL : &ts, NULL));
+}
+
 static int enter(struct uring *u, int64_t timeout)
 {
 	int err = 0;
 
-	if (timeout == 0) {
+	if (timeout != 0 && RUNNING_ON_VALGRIND) {
+		err = wait_outside(u, timeout);
+	} else if (timeout == 0) {
 		if (io_uring_sq_ready(&u->ring))
 			err = URING("io_uring_enter", io_uring_submit_and_get_events(&u->ring));
 	} else {
@@ -441,6 +465,11 @@ int uring_open(const struct reactor_options *options, struct reactor **ret_react
 
 	if (err == 0)
 		err = uring_ring_open(&u->ring, &reason, &features);
+	if (err == 0 && RUNNING_ON_VALGRIND) {
+		err = uring_fd(&u->base);
+		if (err < 0)
+			io_uring_queue_exit(&u->ring);
+	}
 	if (err < 0) {
 		uring_free(u);
 		return err == -EMFILE || err == -ENFILE || err == -ENOMEM ? err : -ENOSYS;

@@ -93,15 +93,12 @@ size_t pool_threads(const struct pool *pool);
 size_t pool_idle(const struct pool *pool);
 size_t pool_max_threads(const struct pool *pool);
 
-/* The process's own pool, made at first use; -ENOMEM. It lives until the process ends, or until
- * pool_shared_stop, after which the next use makes a new one. */
-int pool_shared(struct pool **ret_pool);
-/* Shuts the process's own pool down, draining, and joins it. Nothing may use it meanwhile. */
-void pool_shared_stop(void);
-
-/* The same for those that come and go: the last release stops it. */
+/*
+ * The process's own pool, made for its first user; the last one that releases it drains and joins it. Any thread; a
+ * release that is the last one blocks. Returns 0 or -ENOMEM.
+ */
 int pool_shared_acquire(struct pool **ret_pool);
-void pool_shared_release(void);
+void pool_shared_release(struct pool *pool);
 
 /* The job that this thread is running, or NULL. */
 struct job *pool_current_job(void);

@@ -6,15 +6,18 @@
 #include "worker/futex.h"
 #include "worker/pool.h"
 
-static _Atomic(struct pool *) shared;
 static struct futex_mutex shared_lock;
+static struct pool *shared;
+static size_t shared_users;
 static bool fork_watched;
 /* The parent's pool has no threads in a child: it is left as it is, and kept reachable for leak checkers. */
 static struct pool *orphan;
 
 static void forget_in_child(void)
 {
-	orphan = atomic_exchange_explicit(&shared, NULL, memory_order_relaxed);
+	orphan = shared;
+	shared = NULL;
+	shared_users = 0;
 	atomic_store_explicit(&shared_lock.state, FUTEX_MUTEX_FREE, memory_order_relaxed);
 }
 
@@ -31,58 +34,36 @@ static int shared_make(struct pool **ret_pool)
 	return pool_new(&options, ret_pool);
 }
 
-int pool_shared(struct pool **ret_pool)
+int pool_shared_acquire(struct pool **ret_pool)
 {
-	struct pool *pool = atomic_load_explicit(&shared, memory_order_acquire);
 	int error = 0;
 
-	if (!pool) {
-		futex_mutex_lock(&shared_lock);
-		pool = atomic_load_explicit(&shared, memory_order_relaxed);
-		if (!pool)
-			error = shared_make(&pool);
-		if (!error)
-			atomic_store_explicit(&shared, pool, memory_order_release);
-		futex_mutex_unlock(&shared_lock);
+	futex_mutex_lock(&shared_lock);
+	if (!shared)
+		error = shared_make(&shared);
+	if (!error) {
+		shared_users++;
+		*ret_pool = shared;
 	}
-	if (!error)
-		*ret_pool = pool;
+	futex_mutex_unlock(&shared_lock);
 	return error;
 }
 
-void pool_shared_stop(void)
+void pool_shared_release(struct pool *pool)
 {
-	struct pool *pool = atomic_exchange_explicit(&shared, NULL, memory_order_acquire);
+	bool last;
 
-	if (!pool)
+	futex_mutex_lock(&shared_lock);
+	/* A child process gives back what its parent acquired. */
+	last = pool == shared && --shared_users == 0;
+	if (last)
+		shared = NULL;
+	futex_mutex_unlock(&shared_lock);
+	if (!last)
 		return;
 	pool_shutdown(pool, false);
 	if (pool_join(pool) == 0)
 		pool_free(pool);
-}
-
-/* How many count on the shared pool: the last one that leaves ends it. */
-static size_t shared_users;
-
-int pool_shared_acquire(struct pool **ret_pool)
-{
-	int error = pool_shared(ret_pool);
-
-	if (error)
-		return error;
-	futex_mutex_lock(&shared_lock);
-	shared_users++;
-	futex_mutex_unlock(&shared_lock);
-	return 0;
-}
-
-void pool_shared_release(void)
-{
-	futex_mutex_lock(&shared_lock);
-	bool last = --shared_users == 0;
-	futex_mutex_unlock(&shared_lock);
-	if (last)
-		pool_shared_stop();
 }
 
 unsigned pool_processors(void)

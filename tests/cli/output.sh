@@ -176,10 +176,10 @@ test_memory_that_runs_out_is_named()
 
 test_what_was_finished_when_memory_ran_out_is_printed()
 {
-	limited 4500000 run primes --stack-size=1G $(seq 5 20)
+	limited 6000000 run countdown --clock=virtual --stack-size=1G $(seq -f 'T%g:1' 20)
 	status_is 1
-	out_has "5 is a prime number."
-	err_has "20: out of memory"
+	out_has "T1 done"
+	err_has "T20: out of memory"
 }
 
 test_threads_that_cannot_be_had_are_named()
