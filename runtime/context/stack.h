@@ -109,6 +109,14 @@ void stack_paint(struct stack_header *stack, unsigned class);
 /* The most that was used, guard not included: exact if the stack was painted, else in touched pages. */
 size_t stack_used(struct stack_header *stack, unsigned class, bool painted);
 
+/* What a parked task with a few frames has of its stack, and how to fetch it in advance. */
+#define STACK_WORKING_SET 192
+static inline void stack_prefetch(const char *low)
+{
+	for (int offset = 0; offset <= STACK_WORKING_SET; offset += 64)
+		__builtin_prefetch(low + offset, 1);
+}
+
 /* Finds the slot that has `address` in its guard page. Safe in a signal handler. Returns its class, or -1. */
 int stack_find_guard(const void *address, void **ret_base);
 

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include "harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "core/loop.h"
+
+struct reports reports;
+
+static char notes[65536];
+static size_t notes_length;
+
+int harness_recover(void **state)
+{
+	(void)state;
+	loop_running = NULL;
+	fault_disarm();
+	forget_notes();
+	return 0;
+}
+
+static bool is(const char *variable, const char *value)
+{
+	const char *set = getenv(variable);
+
+	return set && strcmp(set, value) == 0;
+}
+
+struct async_options test_options(void)
+{
+	struct async_options options = ASYNC_OPTIONS_INIT;
+
+	if (is("ASYNC_TEST_BACKEND", "epoll"))
+		options.backend = ASYNC_BACKEND_EPOLL;
+	else if (is("ASYNC_TEST_BACKEND", "io_uring"))
+		options.backend = ASYNC_BACKEND_IO_URING;
+	if (is("ASYNC_TEST_SWITCH", "asm"))
+		options.switch_kind = ASYNC_SWITCH_ASM;
+	else if (is("ASYNC_TEST_SWITCH", "ucontext"))
+		options.switch_kind = ASYNC_SWITCH_UCONTEXT;
+	options.clock = ASYNC_CLOCK_VIRTUAL;
+	options.debug = true;
+	/* Tools make everything slow; nothing of that shall be reported. */
+	options.slow_task = 3600 * ASYNC_S;
+	return options;
+}
+
+size_t test_many(size_t count)
+{
+	bool expensive = is("TEST_TOOL", "valgrind") || is("TEST_TOOL", "tsan") || is("TEST_TOOL", "asan");
+
+	return expensive ? (count + 49) / 50 : count;
+}
+
+int record_report(const struct async_error_context *context, void *arg)
+{
+	(void)arg;
+	reports.count++;
+	reports.error = context->error;
+	reports.future = context->future;
+	snprintf(reports.message, sizeof(reports.message), "%s", context->message);
+	return 0;
+}
+
+async_loop *loop_with(const struct async_options *options)
+{
+	async_loop *loop = NULL;
+
+	reports = (struct reports){0};
+	assert_int_equal(async_loop_new(options, &loop), 0);
+	assert_int_equal(async_loop_set_error_handler(loop, record_report, NULL), 0);
+	return loop;
+}
+
+async_loop *loop_virtual(void)
+{
+	struct async_options options = test_options();
+
+	return loop_with(&options);
+}
+
+async_loop *loop_real(void)
+{
+	struct async_options options = test_options();
+
+	options.clock = ASYNC_CLOCK_REAL;
+	return loop_with(&options);
+}
+
+void loop_end(async_loop *loop)
+{
+	assert_int_equal(async_loop_close(loop), 0);
+	async_loop_free(loop);
+}
+
+intptr_t run_with(async_fn *fn, void *arg, const struct async_options *options)
+{
+	async_loop *loop = loop_with(options);
+	intptr_t result = async_loop_run_until_complete(loop, async_loop_create_task(loop, fn, arg, NULL));
+
+	loop_end(loop);
+	return result;
+}
+
+static void assert_no_reports(void)
+{
+	if (reports.count > 0)
+		fail_msg("%zu reports, the last: %s (%ld)", reports.count, reports.message, (long)reports.error);
+}
+
+intptr_t run_virtual(async_fn *fn, void *arg)
+{
+	struct async_options options = test_options();
+	intptr_t result = run_with(fn, arg, &options);
+
+	assert_no_reports();
+	return result;
+}
+
+void for_each_seed(async_fn *fn, unsigned count)
+{
+	struct async_options options = test_options();
+
+	for (unsigned seed = 1; seed <= count; seed++) {
+		options.shuffle_seed = seed;
+		intptr_t result = run_with(fn, NULL, &options);
+
+		if (result != 0)
+			fail_msg("seed %u gives %ld", seed, (long)result);
+		assert_no_reports();
+		forget_notes();
+	}
+}
+
+void note(const char *format, ...)
+{
+	va_list args;
+
+	if (notes_length > 0 && notes_length < sizeof(notes) - 1)
+		notes[notes_length++] = ' ';
+	va_start(args, format);
+	notes_length += (size_t)vsnprintf(notes + notes_length, sizeof(notes) - notes_length, format, args);
+	va_end(args);
+	if (notes_length >= sizeof(notes))
+		notes_length = sizeof(notes) - 1;
+}
+
+void assert_noted_at(const char *expected, const char *file, int line)
+{
+	if (strcmp(notes, expected) != 0) {
+		print_error("expected: %s\n     got: %s\n", expected, notes);
+		_fail(file, line);
+	}
+	forget_notes();
+}
+
+const char *noted(void)
+{
+	return notes;
+}
+
+void forget_notes(void)
+{
+	notes_length = 0;
+	notes[0] = '\0';
+}
+
+void note_callback(void *arg)
+{
+	note("%s", (const char *)arg);
+}
+
+void give_way(int turns)
+{
+	while (turns-- > 0)
+		assert_int_equal(async_sleep(0), 0);
+}
