@@ -376,6 +376,11 @@ static void awaiting_what_is_done_does_not_suspend(void **state)
 	assert_noted("awaited callback");
 }
 
+static intptr_t await_owned(void *arg)
+{
+	return async_await(arg);
+}
+
 static intptr_t many_waiters(void *arg)
 {
 	async_future *future = new_future();
@@ -384,7 +389,7 @@ static intptr_t many_waiters(void *arg)
 	(void)arg;
 	dropped = 0;
 	for (int i = 0; i < 5; i++)
-		tasks[i] = async_create_task(await_borrowed, future);
+		tasks[i] = async_create_task(await_owned, async_ref(future));
 	give_way(1);
 	async_future_set_result(future, 9);
 	async_release(future);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -17,7 +19,9 @@
 /* A million stacks of the default size; as much less as the kernel, a limit or a tool insists on. */
 #define REGION_SLOTS ((size_t)1 << 20)
 #define REGION_BYTES ((size_t)1 << 36)
-/* Guarding a million slots in advance would cost 125 MB of page tables. */
+/* Slots are opened in chunks, as many as there are already: a small program pays for a few, a large one for few
+ * system calls. Guarding a million in advance would cost 125 MB of page tables. */
+#define CHUNK_SLOTS_MIN 4
 #define CHUNK_SLOTS 1024
 #define CHUNK_BYTES ((size_t)64 << 20)
 
@@ -61,6 +65,11 @@ static void directory_remove(size_t i)
 	atomic_store(&directory[i].start, NULL);
 }
 
+static char *slot_base(const struct stack_region *region, size_t slot)
+{
+	return region->start + (slot << region->shift);
+}
+
 int stack_find_guard(const void *address, void **ret_base)
 {
 	size_t used = atomic_load(&directory_used);
@@ -82,9 +91,31 @@ int stack_find_guard(const void *address, void **ret_base)
 	return -1;
 }
 
-static bool guard_install(char *base)
+/* Guards `count` slots from `first` on. Returns how many got one: all, or those before the first refusal. */
+static size_t guard_each(struct stack_region *region, size_t first, size_t count)
 {
-	return SYS("madvise", madvise(base, stack_page_size(), MADV_GUARD_INSTALL)) == 0;
+	for (size_t i = 0; i < count; i++)
+		if (SYS("madvise", madvise(slot_base(region, first + i), stack_page_size(), MADV_GUARD_INSTALL)) < 0)
+			return i;
+	return count;
+}
+
+/* The same in one system call, half the price, where the kernel lets a process advise itself this way. */
+static size_t guard_slots(struct stack_region *region, size_t first, size_t count)
+{
+	struct iovec guards[CHUNK_SLOTS];
+	long done = -ENOSYS;
+	int self = count > 1 ? (int)SYS("pidfd_open", syscall(SYS_pidfd_open, getpid(), 0)) : -ENOSYS;
+
+	for (size_t i = 0; self >= 0 && i < count; i++)
+		guards[i] = (struct iovec){slot_base(region, first + i), stack_page_size()};
+	if (self >= 0) {
+		done = SYS("process_madvise", syscall(SYS_process_madvise, self, guards, count, MADV_GUARD_INSTALL, 0));
+		close(self);
+	}
+	/* A count of bytes. What is left over gets its own call, and an error that tells why. */
+	size_t guarded = done > 0 ? (size_t)done / stack_page_size() : 0;
+	return guarded + guard_each(region, first + guarded, count - guarded);
 }
 
 static bool reserve(struct stack_region *region, size_t slots)
@@ -133,54 +164,54 @@ void region_free(struct stack_region *region)
 	mem_free(region);
 }
 
-static bool make_accessible(struct stack_region *region, size_t count)
+/* A chunk at once: guards that cost no mapping. */
+static bool open_chunk(struct stack_region *region)
 {
-	return SYS("mprotect", mprotect(region->start + (region->opened << region->shift), count << region->shift,
-					PROT_READ | PROT_WRITE)) == 0;
-}
-
-/* Opens the next slots. A guard that madvise refuses (an older kernel, locked memory) turns the region to mprotect
- * for good; there a slot is opened only when it is needed, because each uses up mappings. */
-static bool open_slots(struct stack_region *region)
-{
-	size_t count = CHUNK_BYTES >> region->shift;
+	size_t first = region->opened, count = first < CHUNK_SLOTS_MIN ? CHUNK_SLOTS_MIN : first;
 
 	if (count > CHUNK_SLOTS)
 		count = CHUNK_SLOTS;
-	if (count == 0 || !region->madvise)
+	if (count > CHUNK_BYTES >> region->shift)
+		count = CHUNK_BYTES >> region->shift;
+	if (count == 0)
 		count = 1;
-	if (count > region->slots - region->opened)
-		count = region->slots - region->opened;
-	if (!region->madvise) {
-		char *base = region->start + (region->opened << region->shift);
-		size_t page = stack_page_size();
-
-		/* The guard is what stays as it was reserved. */
-		if (SYS("mprotect", mprotect(base + page, ((size_t)1 << region->shift) - page,
-					     PROT_READ | PROT_WRITE)) < 0)
-			return false;
-		region->opened++;
-		return true;
-	}
-	if (!make_accessible(region, count))
+	if (count > region->slots - first)
+		count = region->slots - first;
+	if (SYS("mprotect", mprotect(slot_base(region, first), count << region->shift, PROT_READ | PROT_WRITE)) < 0)
 		return false;
-	for (size_t i = 0; i < count; i++) {
-		if (guard_install(region->start + ((region->opened + i) << region->shift)))
-			continue;
-		region->madvise = false;
-		mprotect(region->start + ((region->opened + i) << region->shift), (count - i) << region->shift, PROT_NONE);
-		region->opened += i;
-		return i > 0 || open_slots(region);
-	}
-	region->opened += count;
+	size_t guarded = guard_slots(region, first, count);
+	region->opened += guarded;
+	if (guarded == count)
+		return true;
+	/* An older kernel, or locked memory: for good. */
+	region->madvise = false;
+	mprotect(slot_base(region, first + guarded), (count - guarded) << region->shift, PROT_NONE);
+	return guarded > 0;
+}
+
+/* One slot, because each uses up two mappings. The guard is what stays as it was reserved. */
+static bool open_one(struct stack_region *region)
+{
+	size_t page = stack_page_size();
+
+	if (SYS("mprotect", mprotect(slot_base(region, region->opened) + page, ((size_t)1 << region->shift) - page,
+				     PROT_READ | PROT_WRITE)) < 0)
+		return false;
+	region->opened++;
 	return true;
 }
 
 void *region_take(struct stack_region *region)
 {
-	if (region->next == region->opened && (region_full(region) || !open_slots(region)))
-		return NULL;
-	return region->start + (region->next++ << region->shift);
+	if (region->next == region->opened) {
+		if (region_full(region))
+			return NULL;
+		bool opened = region->madvise && open_chunk(region);
+		/* One that has just turned to mprotect goes on with that. */
+		if (!opened && (region->madvise || !open_one(region)))
+			return NULL;
+	}
+	return slot_base(region, region->next++);
 }
 
 enum stack_guard stack_guard_probe(const char **ret_reason)

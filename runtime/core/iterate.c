@@ -119,7 +119,7 @@ static int service(struct async_loop *loop, bool may_wait)
 	}
 	if (may_wait && !loop->ready.head && !notified(loop))
 		error = loop->options.clock == ASYNC_CLOCK_VIRTUAL ? wait_virtual(loop) : wait_real(loop);
-	else if (loop->reactor && reactor_pending(loop->reactor) > 0)
+	else if (loop->reactor && (loop->single || reactor_pending(loop->reactor) > 0))
 		error = wait_in_reactor(loop, 0);
 
 	/* What is told from here on is a reason for the next service; what was told before is looked at now. */

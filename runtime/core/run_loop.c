@@ -106,7 +106,7 @@ static int add_to_poll(async_loop *loop, int fd)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 
-	return (int)SYS("epoll_ctl", epoll_ctl(loop->poll_fd, EPOLL_CTL_ADD, fd, &event));
+	return fd < 0 ? fd : (int)SYS("epoll_ctl", epoll_ctl(loop->poll_fd, EPOLL_CTL_ADD, fd, &event));
 }
 
 static int make_poll_fd(async_loop *loop, struct reactor *reactor)
@@ -116,9 +116,8 @@ static int make_poll_fd(async_loop *loop, struct reactor *reactor)
 	loop->poll_fd = (int)SYS("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
 	if (loop->poll_fd < 0)
 		return loop->poll_fd;
-	loop->timer_fd = error = (int)SYS("timerfd_create", timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-	if (error >= 0)
-		error = add_to_poll(loop, loop->timer_fd);
+	loop->timer_fd = (int)SYS("timerfd_create", timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	error = add_to_poll(loop, loop->timer_fd);
 	if (error >= 0)
 		error = add_to_poll(loop, reactor_fd(reactor));
 	if (error >= 0)
