@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/fault.h"
 #include "core/loop.h"
@@ -177,4 +181,53 @@ void give_way(int turns)
 {
 	while (turns-- > 0)
 		assert_int_equal(async_sleep(0), 0);
+}
+
+struct thread_call {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static void *call_in_thread(void *arg)
+{
+	const struct thread_call *call = arg;
+
+	call->fn(call->arg);
+	return NULL;
+}
+
+void in_thread(void (*fn)(void *arg), void *arg)
+{
+	struct thread_call call = {fn, arg};
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, call_in_thread, &call), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+void await_asleep(async_loop *loop)
+{
+	while (atomic_load(&loop->wake_state) != LOOP_ASLEEP)
+		sched_yield();
+}
+
+static int captured_fd = -1, real_stderr = -1;
+
+void stderr_capture(void)
+{
+	fflush(stderr);
+	captured_fd = memfd_create("stderr", 0);
+	real_stderr = dup(STDERR_FILENO);
+	assert_true(captured_fd >= 0 && real_stderr >= 0);
+	assert_int_equal(dup2(captured_fd, STDERR_FILENO), STDERR_FILENO);
+}
+
+void stderr_release(char *text, size_t size)
+{
+	fflush(stderr);
+	dup2(real_stderr, STDERR_FILENO);
+	close(real_stderr);
+	ssize_t length = pread(captured_fd, text, size - 1, 0);
+	close(captured_fd);
+	text[length > 0 ? length : 0] = '\0';
 }

@@ -72,4 +72,14 @@ void note_callback(void *arg);
 /* Gives way `turns` times. */
 void give_way(int turns);
 
+/* Calls `fn(arg)` in another thread and waits for its end: blocks this one. */
+void in_thread(void (*fn)(void *arg), void *arg);
+
+/* For other threads: returns once the loop sleeps in the kernel, or is about to. */
+void await_asleep(async_loop *loop);
+
+/* Sends what is written to stderr into a file, until stderr_release puts it into `text`. */
+void stderr_capture(void);
+void stderr_release(char *text, size_t size);
+
 #endif

@@ -7,7 +7,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 shopt -s nullglob
 
-: "${O:=build}" "${CC:=cc}" "${ASYNCCTL:=$PWD/$O/asyncctl}" "${HAVE_LIBURING:=}"
+: "${O:=build}" "${CC:=cc}" "${ASYNCCTL:=$PWD/$O/asyncctl}"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 result=0
@@ -79,14 +79,13 @@ for page in "${pages[@]}"; do
 	names "$page" | sed "s/\$/ $section/"
 done | sort -u >"$scratch/targets"
 for page in "${pages[@]}"; do
-	sed -nE 's/^\.Xr (\( )?(async[a-z0-9_-]*) ([0-9]).*/\2 \3/p' "$page" | sort -u | comm -23 - "$scratch/targets" |
-		sed "s|^|$page: no page |"
+	sed -nE 's/^\.(It |Pq )?Xr (\( )?(async[a-z0-9_-]*) ([0-9]).*/\3 \4/p' "$page" | sort -u |
+		comm -23 - "$scratch/targets" | sed "s|^|$page: no page |"
 done >"$scratch/dangling"
 nothing "references lead to pages" "$(cat "$scratch/dangling")"
 for page in man/*.3; do
-	names "$page" | sed 's/$/ 3/' | while read -r target; do
-		grep -qE "^\.(It )?Xr $target\>" man/async.7 && exit 1
-	done && echo "$page: not among the pages of async(7)"
+	grep -qE "^\.It Xr ($(names "$page" | paste -sd '|')) 3\>" man/async.7 ||
+		echo "$page: not among the functions of async(7)"
 done >"$scratch/unlisted"
 nothing "async(7) lists each page" "$(cat "$scratch/unlisted")"
 
@@ -117,7 +116,7 @@ while read -r command; do
 	page=man/asyncctl-$command.1
 	"$ASYNCCTL" "$command" --help </dev/null >"$scratch/help"
 	words_of '^  --([a-z-]+).*' <"$scratch/help" >"$scratch/options"
-	cat "$page" 2>/dev/null | words_of '^\.It Fl -([a-z-]+).*' >"$scratch/shown"
+	words_of '^\.It Fl -([a-z-]+).*' <"$page" >"$scratch/shown"
 	compare "options of $command" option "$scratch/options" "$scratch/shown"
 done <"$scratch/commands"
 "$ASYNCCTL" list | words_of '^([a-z]+) .*' >"$scratch/scenarios"
@@ -142,9 +141,8 @@ for page in "${pages[@]}"; do
 	/^\.Bd .*-literal/ { inside = 1; file = "" }' "$page"
 done
 
-libs=(-pthread -ldl)
-[ "$HAVE_LIBURING" = 1 ] && libs+=(-luring)
-nm "$O/libasync.a" 2>/dev/null | grep -q ' U io_uring_' && [ "$HAVE_LIBURING" != 1 ] && libs+=(-luring)
+libs=(-pthread -lm)
+nm "$O/libasync.a" | grep -q ' U io_uring_' && libs+=(-luring)
 
 programs=("$scratch"/example-*.c)
 for source in "${programs[@]}"; do

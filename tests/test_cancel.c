@@ -97,7 +97,6 @@ static intptr_t cancel_self_return(void *arg)
 	return (intptr_t)arg;
 }
 
-/* As CPython: a value is replaced by the cancellation, an exception is not. */
 static intptr_t last_step(void *arg)
 {
 	(void)arg;
@@ -117,6 +116,7 @@ static intptr_t last_step_failing(void *arg)
 	return async_await(async_create_task(cancel_self_return, (void *)-EIO));
 }
 
+/* As in asyncio: a cancellation that was not delivered replaces a value, not a failure. */
 static void at_the_last_step_an_error_stands(void **state)
 {
 	(void)state;

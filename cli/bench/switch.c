@@ -3,8 +3,9 @@
 
 #include "bench.h"
 
-#define YIELDS_ASM 2000000
-#define YIELDS_UCONTEXT 200000
+#define SWITCHES_ASM 4000000
+#define SWITCHES_UCONTEXT 200000
+#define YIELDS 2000000
 #define TASKS_MAX 1000
 #define WARM_UP_ROUNDS 20
 
@@ -54,32 +55,28 @@ static intptr_t yield_and_join(void *arg)
 	return result < 0 ? result : 0;
 }
 
-static int measure(uint64_t tasks, uint64_t yields, enum async_switch kind, struct bench_result *result)
-{
-	struct async_options options = ASYNC_OPTIONS_INIT;
-	struct yielding yielding = {.tasks = tasks, .rounds = yields / tasks};
-	intptr_t error;
-
-	options.switch_kind = kind;
-	error = async_run_with(yield_and_join, &yielding, &options);
-	result->value = (yielding.times[1] - yielding.times[0]) / (double)(yielding.rounds * tasks);
-	return (int)error;
-}
-
 static int measure_switch(const struct benchmark *benchmark, struct bench_result *result)
 {
 	enum async_switch kind = (enum async_switch)benchmark->parameter;
+	size_t round_trips = kind == ASYNC_SWITCH_ASM ? SWITCHES_ASM / 2 : SWITCHES_UCONTEXT / 2;
+	intptr_t elapsed = async_measure_switch(kind, round_trips);
 
-	return measure(2, kind == ASYNC_SWITCH_ASM ? YIELDS_ASM : YIELDS_UCONTEXT, kind, result);
+	result->value = (double)elapsed / (double)(2 * round_trips);
+	return elapsed < 0 ? (int)elapsed : 0;
 }
 
 static int measure_yield(const struct benchmark *benchmark, struct bench_result *result)
 {
-	return measure(benchmark->parameter, YIELDS_ASM, ASYNC_SWITCH_AUTO, result);
+	uint64_t tasks = benchmark->parameter;
+	struct yielding yielding = {.tasks = tasks, .rounds = YIELDS / tasks};
+	intptr_t error = async_run(yield_and_join, &yielding);
+
+	result->value = (yielding.times[1] - yielding.times[0]) / (double)(yielding.rounds * tasks);
+	return (int)error;
 }
 
 const struct benchmark bench_switch[] = {
-	{"switch.asm", "ns", 11, "two tasks that yield to each other, assembly", measure_switch, ASYNC_SWITCH_ASM},
+	{"switch.asm", "ns", 11, "one switch between two stacks, assembly", measure_switch, ASYNC_SWITCH_ASM},
 	{"switch.ucontext", "ns", 5, "the same, swapcontext", measure_switch, ASYNC_SWITCH_UCONTEXT},
 	{"yield.2", "ns", 11, "one yield through the scheduler, 2 tasks", measure_yield, 2},
 	{"yield.10", "ns", 11, "10 tasks", measure_yield, 10},

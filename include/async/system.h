@@ -6,6 +6,7 @@
 #define ASYNC_SYSTEM_H
 
 #include <async/base.h>
+#include <async/options.h>
 
 /* The caller sets `size` to sizeof(struct async_system_info) before the call. Strings are static. */
 struct async_system_info {
@@ -26,6 +27,13 @@ ASYNC_BEGIN_DECLS
 /* Probes and fills `*info`; opens and closes a ring. Thread: any. Returns: 0; -EINVAL (NULL, or a size that is no
  * version of the structure). */
 ASYNC_EXPORT int async_get_system_info(struct async_system_info *info);
+
+/*
+ * Switches to a stack that switches straight back, `round_trips` times, which is twice as many switches: what a
+ * switch costs here without a scheduler. Thread: any.
+ * Returns: the nanoseconds it took; -ENOSYS (no such switch on this machine), -EINVAL, -ENOMEM.
+ */
+ASYNC_EXPORT intptr_t async_measure_switch(enum async_switch kind, size_t round_trips);
 
 ASYNC_END_DECLS
 

@@ -75,7 +75,7 @@ struct async_loop {
 	struct stack_header *left_stack; /* its stack, free once another one is left */
 	unsigned left_class;
 
-	uint64_t iterations, polls, tasks_created, next_task_id;
+	uint64_t iterations, polls, tasks_created;
 	uint32_t service_step;         /* switches between two looks at the clock */
 	uint32_t cancel_mark;          /* the chain that is being cancelled */
 	async_time serviced_at;        /* real clock */

@@ -14,8 +14,10 @@ const struct future_class future_task = {.name = "task", .is_task = true};
 
 void task_free(struct task *task)
 {
-	if (unlikely(task->name != NULL))
+	if (unlikely(task->name != NULL)) {
 		mem_free(task->name);
+		task->name = NULL;
+	}
 	slab_free(&task->future.loop->task_slab, task);
 }
 
@@ -102,28 +104,33 @@ void task_abandon(struct task *task)
 	future_release(&task->future);
 }
 
-static void task_init(struct task *task, struct async_loop *loop, async_fn *fn, void *arg, unsigned stack_class)
+/* What does not change from one task to the next in the same memory. */
+static noinline void task_init_fresh(struct task *task)
 {
+	task->entry.kind = ENTRY_TASK;
+	list_init(&task->watcher.link);
+	task->watcher.entry = &task->entry;
+	timer_init(&task->timer, sleep_expired, ENTRY_INTERNAL);
+	task->name = NULL;
+}
+
+static always_inline void task_init(struct task *task, struct async_loop *loop, async_fn *fn, void *arg,
+				    unsigned stack_class)
+{
+	if (unlikely(!task->watcher.entry))
+		task_init_fresh(task);
 	future_init(&task->future, loop, &future_task, NULL);
 	/* One reference is the caller's, one is the body's. */
 	task->future.refs = 2;
-	task->entry.kind = ENTRY_TASK;
-	task->context.sp = NULL;
-	task->wait_class = NULL;
 	task->state = TASK_CREATED;
 	task->stack_class = (uint8_t)stack_class;
 	task->must_cancel = false;
 	task->cancels = 0;
-	list_init(&task->watcher.link);
-	task->watcher.entry = &task->entry;
-	timer_init(&task->timer, sleep_expired, ENTRY_INTERNAL);
-	task->id = ++loop->next_task_id;
+	task->cancel_mark = 0;
+	task->id = ++loop->tasks_created;
 	task->fn = fn;
 	task->arg = arg;
 	task->destroy = NULL;
-	task->stack = NULL;
-	task->name = NULL;
-	task->cancel_mark = 0;
 }
 
 static int task_apply(struct task *task, const struct async_task_options *options)
@@ -154,7 +161,6 @@ static always_inline void task_schedule(struct task *task, bool eager)
 	struct async_loop *loop = task->future.loop;
 
 	loop->tasks++;
-	loop->tasks_created++;
 	if (eager && loop == loop_running && task_prepare(task))
 		task_start_eagerly(task);
 	else

@@ -10,6 +10,7 @@
 
 #include "base/fault.h"
 #include "core/schedule.h"
+#include "io/fd.h"
 
 /* After so many operations in a row that needed no waiting, a task gives way. */
 #define AT_ONCE_MAX 64
@@ -27,16 +28,18 @@ struct closer {
 	unsigned left;
 };
 
-static void wake_closer(struct async_loop *loop, int fd)
+/* One operation less: for every task that closes the descriptor. */
+void fd_completed(struct async_loop *loop, const struct op *op)
 {
+	if (!op->closing)
+		return;
 	list_for_each_safe(node, &loop->closers) {
 		struct closer *closer = list_entry(node, struct closer, link);
 
-		if (closer->fd != fd || --closer->left > 0)
+		if (closer->fd != op->fd || --closer->left > 0)
 			continue;
 		list_remove(node);
 		task_wake(closer->task, 0);
-		return;
 	}
 }
 
@@ -44,8 +47,7 @@ static void on_complete(struct op *op)
 {
 	struct waiting_op *waiting = container_of(op, struct waiting_op, op);
 
-	if (op->closing)
-		wake_closer(waiting->task->future.loop, op->fd);
+	fd_completed(waiting->task->future.loop, op);
 	task_wake(waiting->task, op->result);
 }
 
