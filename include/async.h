@@ -22,6 +22,13 @@
 #include <async/task.h>
 #include <async/loop.h>
 #include <async/wait.h>
+#include <async/lock.h>
+#include <async/event.h>
+#include <async/condition.h>
+#include <async/semaphore.h>
+#include <async/barrier.h>
+#include <async/queue.h>
+#include <async/select.h>
 #include <async/timeout.h>
 #include <async/executor.h>
 #include <async/io.h>

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/slab.h"
 #include "base/versioned.h"
+#include "context/sanitizer.h"
 
 /* Every sequence is random but the same in each run. */
 static uint64_t random_state;
@@ -429,7 +430,11 @@ static void memory_is_what_it_says(void **state)
 	numbers[9] = 9;
 	numbers = mem_realloc_array(numbers, 1000, sizeof(*numbers));
 	assert_int_equal(numbers[9], 9);
+#if !defined(WITH_ASAN) && !defined(WITH_TSAN)
+	/* Their allocators end the process instead. */
 	assert_null(mem_realloc_array(numbers, SIZE_MAX / 2, sizeof(*numbers)));
+	assert_null(mem_array(SIZE_MAX / 2, sizeof(*numbers)));
+#endif
 	mem_free(zero);
 	mem_free(text);
 	mem_free(numbers);
@@ -513,6 +518,17 @@ struct version_2 {
 	long c;
 };
 
+/* Out of line: the compiler knows neither size, as with a caller that was built long ago. */
+static noinline int copy(void *known, size_t known_size, const void *given)
+{
+	return versioned_copy(known, known_size, given);
+}
+
+static noinline int fill(void *given, const void *known, size_t known_size)
+{
+	return versioned_fill(given, known, known_size);
+}
+
 static void structures_grow_in_both_directions(void **state)
 {
 	struct version_1 old = {sizeof(old), 1, 2};
@@ -520,18 +536,18 @@ static void structures_grow_in_both_directions(void **state)
 	struct version_1 known_1 = {sizeof(known_1), -1, -1};
 
 	(void)state;
-	assert_int_equal(versioned_copy(&known_2, sizeof(known_2), &old), 0);
+	assert_int_equal(copy(&known_2, sizeof(known_2), &old), 0);
 	assert_int_equal(known_2.a, 1);
 	assert_int_equal(known_2.b, 2);
 	assert_int_equal(known_2.c, -1);
 
-	assert_int_equal(versioned_copy(&known_1, sizeof(known_1), &new), 0);
+	assert_int_equal(copy(&known_1, sizeof(known_1), &new), 0);
 	assert_int_equal(known_1.a, 3);
 	assert_int_equal(known_1.b, 4);
 	/* What an older library does not know, it must not be asked for. */
 	new.c = 5;
 	known_1 = (struct version_1){sizeof(known_1), -1, -1};
-	assert_int_equal(versioned_copy(&known_1, sizeof(known_1), &new), -EINVAL);
+	assert_int_equal(copy(&known_1, sizeof(known_1), &new), -EINVAL);
 	assert_int_equal(known_1.a, -1);
 }
 
@@ -546,13 +562,13 @@ static void sizes_that_are_none_are_refused(void **state)
 	given->a = 1;
 	for (size_t i = 0; i < countof(wrong); i++) {
 		given->size = wrong[i];
-		assert_int_equal(versioned_copy(&known, sizeof(known), given), -EINVAL);
-		assert_int_equal(versioned_fill(given, &known, sizeof(known)), -EINVAL);
+		assert_int_equal(copy(&known, sizeof(known), given), -EINVAL);
+		assert_int_equal(fill(given, &known, sizeof(known)), -EINVAL);
 		assert_int_equal(known.a, -1);
 		assert_int_equal(given->a, 1);
 	}
 	given->size = sizeof(size_t);
-	assert_int_equal(versioned_copy(&known, sizeof(known), given), 0);
+	assert_int_equal(copy(&known, sizeof(known), given), 0);
 	assert_int_equal(known.a, -1);
 }
 
@@ -562,12 +578,12 @@ static void fills_what_the_caller_knows(void **state)
 	struct version_1 old = {sizeof(old), -1, -1}, small = {sizeof(small), 7, 8};
 
 	(void)state;
-	assert_int_equal(versioned_fill(&old, &result, sizeof(result)), 0);
+	assert_int_equal(fill(&old, &result, sizeof(result)), 0);
 	assert_int_equal(old.size, sizeof(old));
 	assert_int_equal(old.a, 1);
 	assert_int_equal(old.b, 2);
 
-	assert_int_equal(versioned_fill(&new, &small, sizeof(small)), 0);
+	assert_int_equal(fill(&new, &small, sizeof(small)), 0);
 	assert_int_equal(new.size, sizeof(new));
 	assert_int_equal(new.a, 7);
 	assert_int_equal(new.b, 8);

@@ -66,7 +66,7 @@ ASYNC_BEGIN_DECLS
  * withdrawal of a descriptor from the kernel is waited for.
  * Returns: the index of the case that was taken; -ECANCELED, -ENOMEM, -EINVAL (no case, an unknown kind, a NULL, no
  * events), -EPERM (outside a task, something of another loop), -EDEADLK (a task waits for itself), and what the kernel
- * says to a poll that it cannot begin.
+ * says if there can be no reactor (-EMFILE, …).
  */
 ASYNC_EXPORT ASYNC_MUST_CHECK intptr_t async_select(struct async_select_case *cases, size_t count);
 

@@ -164,6 +164,7 @@ int loop_run(struct async_loop *loop)
 		error = service(loop, !stop);
 		if (error)
 			break;
+		loop->last_batch = stop;
 		schedule_begin_batch(loop);
 		run_batch(loop);
 	} while (!atomic_load(&loop->stopping) && !loop->single);

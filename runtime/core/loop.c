@@ -32,7 +32,8 @@ static int fill_defaults(struct async_options *options)
 		options->shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT;
 	if (options->switch_kind == ASYNC_SWITCH_ASM && !CONTEXT_HAS_ASM)
 		return -ENOSYS;
-	if (options->backend == ASYNC_BACKEND_IO_URING && !reactor_uring_usable(NULL, NULL))
+	const char *reason;
+	if (options->backend == ASYNC_BACKEND_IO_URING && !reactor_uring_usable(&reason, NULL))
 		return -ENOSYS;
 	if ((unsigned)options->backend > ASYNC_BACKEND_EPOLL || (unsigned)options->switch_kind > ASYNC_SWITCH_UCONTEXT ||
 	    (unsigned)options->clock > ASYNC_CLOCK_VIRTUAL || stack_class_for(options->stack_size) < 0 ||

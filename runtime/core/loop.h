@@ -68,7 +68,8 @@ struct async_loop {
 	uint64_t switches;
 	uint64_t service_at;           /* look at the clock when `switches` gets here */
 	atomic_int wake_state;         /* enum wake_state */
-	enum context_kind switch_kind;
+	uint8_t switch_kind;           /* enum context_kind */
+	bool last_batch;               /* a stop came before this batch: it is not followed by the next */
 
 	struct context main;           /* the loop's own stack while tasks run */
 	struct context left;           /* of the task that ended last: nobody comes back to it */

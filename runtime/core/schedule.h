@@ -29,7 +29,7 @@ static always_inline void schedule_begin_batch(struct async_loop *loop)
 
 static always_inline bool schedule_next_batch(struct async_loop *loop)
 {
-	if (!loop->ready.head)
+	if (!loop->ready.head || unlikely(loop->last_batch))
 		return false;
 	if (unlikely(atomic_load_explicit(&loop->wake_state, memory_order_relaxed) != LOOP_RUNNING))
 		return false;
@@ -105,7 +105,7 @@ static always_inline void task_suspend(struct task *task)
  * way often is mostly in this state. */
 static always_inline bool schedule_alone(const struct async_loop *loop)
 {
-	return !loop->batch && !loop->ready.head && loop->switches < loop->service_at && !loop->eager &&
+	return !loop->batch && !loop->ready.head && !loop->last_batch && loop->switches < loop->service_at && !loop->eager &&
 	       atomic_load_explicit(&loop->wake_state, memory_order_relaxed) == LOOP_RUNNING;
 }
 

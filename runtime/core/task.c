@@ -27,7 +27,8 @@ static void *task_exit(struct task *task, intptr_t result)
 {
 	struct async_loop *loop = task->future.loop;
 
-	if (unlikely(task->must_cancel)) {
+	/* It replaces a value, but not a failure. */
+	if (unlikely(task->must_cancel) && result >= 0) {
 		result_drop(task->future.drop, result);
 		result = -ECANCELED;
 	}

@@ -8,13 +8,12 @@ static const struct wait_class wait_semaphore = {.name = "a semaphore", .withdra
 /* The one who waits longest gets a permit now and takes it along when it runs. False: nobody waits. */
 static bool wake_next(struct async_semaphore *semaphore)
 {
-	struct list *line = waiters_list(&semaphore->waiters);
+	struct list *line = waiters_list(&semaphore->waiters), *node;
 
-	list_for_each(node, line) {
+	while ((node = list_pop(line))) {
 		if (!waiter_waits(node))
 			continue;
 		semaphore->value--;
-		list_remove(node);
 		list_append(waiters_list(&semaphore->woken), node);
 		waiter_wake(node);
 		return true;

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef IO_FD_H
+#define IO_FD_H
+
+#include "core/loop.h"
+#include "reactor/op.h"
+
+/* For `complete` of each operation that a task waits for: somebody may wait for it to close the descriptor. */
+void fd_completed(struct async_loop *loop, const struct op *op);
+
+#endif
