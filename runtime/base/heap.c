@@ -73,7 +73,9 @@ void heap_destroy(struct heap *heap)
 int heap_insert(struct heap *heap, struct heap_node *node, int64_t key)
 {
 	if (unlikely(heap->count == heap->capacity)) {
-		if (heap->capacity > UINT32_MAX / 2 || !resize(heap, heap->capacity ? heap->capacity * 2 : CAPACITY_MIN))
+		uint32_t capacity = heap->capacity ? heap->capacity * 2 : CAPACITY_MIN;
+
+		if (heap->capacity > UINT32_MAX / 2 || !resize(heap, capacity))
 			return -ENOMEM;
 	}
 	sift_up(heap, heap->count++, (struct heap_slot){key, heap->sequence++, node});

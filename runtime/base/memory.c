@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/fault.h"
 
@@ -29,6 +30,14 @@ void *mem_realloc_array(void *old, size_t count, size_t size)
 char *mem_strndup(const char *text, size_t max)
 {
 	return fault("malloc") ? NULL : strndup(text, max);
+}
+
+void *mem_map(size_t size, int protection, int flags)
+{
+	if (fault("mmap"))
+		return NULL;
+	void *pages = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+	return pages == MAP_FAILED ? NULL : pages;
 }
 
 void mem_free(void *block)

@@ -14,4 +14,8 @@ void *mem_realloc_array(void *old, size_t count, size_t size);
 char *mem_strndup(const char *text, size_t max) __attribute__((malloc));
 void mem_free(void *block);
 
+/* Anonymous private pages, PROT_NONE or readable and writable; NULL if there are none. Unmapped with munmap. `flags`
+ * are added to the mapping's. */
+void *mem_map(size_t size, int protection, int flags);
+
 #endif

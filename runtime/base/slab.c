@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-#include "base/fault.h"
+#include "base/memory.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -51,11 +51,11 @@ void slab_init(struct slab *slab, size_t object_size)
 static struct chunk *chunk_map(void)
 {
 	/* Twice the size always holds one aligned chunk; the rest goes back. */
-	long address = SYS("mmap", mmap(NULL, 2 * CHUNK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	void *pages = mem_map(2 * CHUNK_SIZE, PROT_READ | PROT_WRITE, 0);
 
-	if (address < 0 && address > -4096)
+	if (!pages)
 		return NULL;
-	uintptr_t start = (uintptr_t)address, aligned = (start + CHUNK_SIZE - 1) & ~(CHUNK_SIZE - 1);
+	uintptr_t start = (uintptr_t)pages, aligned = (start + CHUNK_SIZE - 1) & ~(CHUNK_SIZE - 1);
 	if (aligned > start)
 		munmap((void *)start, aligned - start);
 	munmap((void *)(aligned + CHUNK_SIZE), start + CHUNK_SIZE - aligned);

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/fault.h"
+#include "base/memory.h"
 #include "context/stack.h"
 
 static _Atomic(overflow_describe *) describe_owner;
@@ -74,15 +74,13 @@ void overflow_watch_begin(struct overflow_watch *watch, overflow_describe *descr
 	/* A program that has an alternate stack of its own keeps it. */
 	if (sigaltstack(NULL, &watch->previous) < 0 || !(watch->previous.ss_flags & SS_DISABLE))
 		return;
-	long address = SYS("mmap", mmap(NULL, alternate_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-	if (address < 0 && address > -4096)
+	stack_t alternate = {.ss_sp = mem_map(alternate_size(), PROT_READ | PROT_WRITE, 0), .ss_size = alternate_size()};
+	if (!alternate.ss_sp)
 		return;
-	stack_t alternate = {.ss_sp = (void *)address, .ss_size = alternate_size()};
-	if (sigaltstack(&alternate, NULL) < 0) {
-		munmap((void *)address, alternate_size());
-		return;
-	}
-	watch->stack = (void *)address;
+	if (sigaltstack(&alternate, NULL) < 0)
+		munmap(alternate.ss_sp, alternate.ss_size);
+	else
+		watch->stack = alternate.ss_sp;
 }
 
 void overflow_watch_end(struct overflow_watch *watch)

@@ -135,13 +135,13 @@ static size_t guard_slots(struct stack_region *region, size_t first, size_t coun
 static bool reserve(struct stack_region *region, size_t slots)
 {
 	size_t slot = (size_t)1 << region->shift, size = (slots + 1) << region->shift;
-	long address = SYS("mmap", mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+	void *pages = mem_map(size, PROT_NONE, MAP_NORESERVE);
 
-	if (address < 0 && address > -4096)
+	if (!pages)
 		return false;
-	region->mapping = (void *)address;
+	region->mapping = pages;
 	region->mapping_size = size;
-	region->start = (char *)(((uintptr_t)address + slot - 1) & ~(slot - 1));
+	region->start = (char *)(((uintptr_t)pages + slot - 1) & ~(slot - 1));
 	region->slots = slots;
 	return true;
 }

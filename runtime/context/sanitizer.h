@@ -82,7 +82,8 @@ static always_inline void sanitizer_fiber_make(struct sanitizer_fiber *fiber, vo
 #endif
 }
 
-static always_inline void sanitizer_before_switch(struct sanitizer_fiber *from, struct sanitizer_fiber *to, bool returns)
+static always_inline void sanitizer_before_switch(struct sanitizer_fiber *from, struct sanitizer_fiber *to,
+						  bool returns)
 {
 	(void)from, (void)to, (void)returns;
 #ifdef WITH_ASAN

@@ -61,14 +61,16 @@ static void run_handle(struct entry *entry)
 	handle_unref(handle);
 }
 
-static void handle_init(async_handle *handle, async_loop *loop, async_callback *fn, void *arg, enum handle_origin origin)
+static void handle_init(async_handle *handle, async_loop *loop, async_callback *fn, void *arg,
+			enum handle_origin origin)
 {
 	*handle = (async_handle){.loop = loop, .fn = fn, .arg = arg, .refs = 1, .origin = (uint8_t)origin};
 	timer_init(&handle->timer, run_handle, ENTRY_CALLBACK);
 }
 
 /* A handle of the loop's thread that the schedule has a reference of, and the caller one if it wants one. */
-static int handle_make(async_loop *loop, async_callback *fn, void *arg, async_handle **wanted, async_handle **ret_handle)
+static int handle_make(async_loop *loop, async_callback *fn, void *arg, async_handle **wanted,
+		       async_handle **ret_handle)
 {
 	int error = !loop || !fn ? -EINVAL : loop_check(loop);
 

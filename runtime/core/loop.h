@@ -136,6 +136,12 @@ static always_inline int loop_check(const struct async_loop *loop)
 	return atomic_load_explicit(&loop->running, memory_order_relaxed) ? -EPERM : 0;
 }
 
+/* The switch that an option stands for on this machine. */
+static inline enum context_kind loop_switch_kind(enum async_switch option)
+{
+	return option == ASYNC_SWITCH_UCONTEXT || !CONTEXT_HAS_ASM ? CONTEXT_UCONTEXT : CONTEXT_ASM;
+}
+
 /* Now, on the loop's clock. */
 static inline async_time loop_now(const struct async_loop *loop)
 {

@@ -105,7 +105,8 @@ static always_inline void task_suspend(struct task *task)
  * way often is mostly in this state. */
 static always_inline bool schedule_alone(const struct async_loop *loop)
 {
-	return !loop->batch && !loop->ready.head && !loop->last_batch && loop->switches < loop->service_at && !loop->eager &&
+	return !loop->batch && !loop->ready.head && !loop->eager && !loop->last_batch &&
+	       loop->switches < loop->service_at &&
 	       atomic_load_explicit(&loop->wake_state, memory_order_relaxed) == LOOP_RUNNING;
 }
 

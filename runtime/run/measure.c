@@ -4,8 +4,7 @@
 #include <errno.h>
 
 #include "base/clock.h"
-#include "context/context.h"
-#include "context/stack.h"
+#include "core/loop.h"
 
 struct ping_pong {
 	struct context here, there;
@@ -36,7 +35,7 @@ static void *pong(void *arg)
 
 intptr_t async_measure_switch(enum async_switch kind, size_t round_trips)
 {
-	struct ping_pong both = {.kind = kind == ASYNC_SWITCH_UCONTEXT || !CONTEXT_HAS_ASM ? CONTEXT_UCONTEXT : CONTEXT_ASM};
+	struct ping_pong both = {.kind = loop_switch_kind(kind)};
 	int class = stack_class_for(ASYNC_STACK_SIZE_DEFAULT);
 	struct stack_pool stacks;
 
