@@ -35,8 +35,8 @@ static int fill_defaults(struct async_options *options)
 	const char *reason;
 	if (options->backend == ASYNC_BACKEND_IO_URING && !reactor_uring_usable(&reason, NULL))
 		return -ENOSYS;
-	if ((unsigned)options->backend > ASYNC_BACKEND_EPOLL ||
-	    (unsigned)options->switch_kind > ASYNC_SWITCH_UCONTEXT || (unsigned)options->clock > ASYNC_CLOCK_VIRTUAL || stack_class_for(options->stack_size) < 0 ||
+	if ((unsigned)options->backend > ASYNC_BACKEND_EPOLL || (unsigned)options->clock > ASYNC_CLOCK_VIRTUAL ||
+	    (unsigned)options->switch_kind > ASYNC_SWITCH_UCONTEXT || stack_class_for(options->stack_size) < 0 ||
 	    options->slow_task < 0 || options->shutdown_timeout < 0 || options->max_workers > ASYNC_WORKERS_MAX)
 		return -EINVAL;
 	return 0;
