@@ -6,7 +6,7 @@
 #include <async/wait.h>
 
 #include "base/memory.h"
-#include "core/loop.h"
+#include "compose/futures.h"
 #include "core/schedule.h"
 
 struct gather;
@@ -102,43 +102,20 @@ static void on_child(struct entry *entry)
 	child_finished(child->gather, child->future);
 }
 
-static async_future *gather_failed(async_future *const *futures, size_t count, intptr_t error)
-{
-	for (size_t i = 0; futures && i < count; i++)
-		if (future_check(futures[i]) == 0)
-			future_release(futures[i]);
-	return async_future_failed(error);
-}
-
-/* The loop of all of them; *ret_error if they have none in common. */
-static struct async_loop *common_loop(async_future *const *futures, size_t count, int *ret_error)
-{
-	struct async_loop *loop = NULL;
-
-	*ret_error = count > 0 && !futures ? -EINVAL : 0;
-	for (size_t i = 0; i < count && *ret_error == 0; i++) {
-		*ret_error = future_check(futures[i]);
-		if (*ret_error || !futures[i]->loop)
-			continue;
-		if (loop && futures[i]->loop != loop)
-			*ret_error = -EPERM;
-		loop = futures[i]->loop;
-	}
-	return loop ? loop : loop_or_default(NULL);
-}
-
 async_future *async_gather(async_future *const *futures, size_t count, unsigned flags, intptr_t *results)
 {
 	int error;
-	struct async_loop *loop = common_loop(futures, count, &error);
+	struct async_loop *loop = futures_loop(futures, count, &error);
 
 	if (!error && (flags & ~(unsigned)ASYNC_GATHER_COLLECT))
 		error = -EINVAL;
 	if (!error && (!loop || count > (SIZE_MAX - sizeof(struct gather)) / sizeof(struct gather_child)))
 		error = -ENOMEM;
 	struct gather *gather = error ? NULL : mem_alloc(sizeof(*gather) + count * sizeof(gather->children[0]));
-	if (!gather)
-		return gather_failed(futures, count, error ? error : -ENOMEM);
+	if (!gather) {
+		futures_release(futures, count);
+		return async_future_failed(error ? error : -ENOMEM);
+	}
 	*gather = (struct gather){.results = results, .count = count, .collect = flags & ASYNC_GATHER_COLLECT};
 	async_future *outer = &gather->fan.future;
 	future_init(outer, loop, &future_gather, NULL);

@@ -26,7 +26,7 @@ intptr_t async_wait_for(async_future *future, async_time timeout)
 	struct async_timeout scope = ASYNC_TIMEOUT_INIT;
 
 	/* What async_await answers at once, be it an error, needs no timer. */
-	if (!future || !task || future_done(future) || future->loop != task->future.loop || future == &task->future ||
+	if (!future || !task || future->loop != task->future.loop || future_done(future) || future == &task->future ||
 	    timeout == ASYNC_FOREVER)
 		return async_await(future);
 	if (timeout <= 0)

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/memory.h"
+#include "core/local.h"
 #include "core/loop.h"
 
 struct done_callback {
@@ -11,6 +12,7 @@ struct done_callback {
 	async_future *future;
 	async_done_callback *fn;
 	void *arg;
+	struct locals *locals; /* of who added it */
 };
 
 static void run_callback(struct entry *entry)
@@ -19,11 +21,13 @@ static void run_callback(struct entry *entry)
 	async_future *future = callback->future;
 	async_done_callback *fn = callback->fn;
 	void *arg = callback->arg;
+	struct locals *outer = locals_enter(callback->locals);
 
 	mem_free(callback);
 	/* A loop that closes drops what is queued. */
 	if (atomic_load_explicit(&future->loop->refuses, memory_order_relaxed) == 0)
 		fn(future, arg);
+	locals_unref(locals_leave(outer));
 	future_release(future);
 }
 
@@ -41,7 +45,7 @@ int async_add_done_callback(async_future *future, async_done_callback *fn, void 
 	struct done_callback *callback = mem_alloc(sizeof(*callback));
 	if (!callback)
 		return -ENOMEM;
-	*callback = (struct done_callback){.future = future, .fn = fn, .arg = arg};
+	*callback = (struct done_callback){.future = future, .fn = fn, .arg = arg, .locals = locals_capture()};
 	callback->entry.kind = ENTRY_CALLBACK;
 	callback->entry.run = run_callback;
 	callback->watcher.entry = &callback->entry;
@@ -67,6 +71,7 @@ int async_remove_done_callback(async_future *future, async_done_callback *fn, vo
 		if (entry->run != run_callback || callback->fn != fn || callback->arg != arg)
 			continue;
 		list_remove(node);
+		locals_unref(callback->locals);
 		mem_free(callback);
 		future_release(future);
 		removed++;

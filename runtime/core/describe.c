@@ -71,14 +71,17 @@ bool async_is_task(const async_future *future)
 	return future && future->class->is_task;
 }
 
-static struct task *as_task(const async_task *task)
+/* NULL with the reason in *ret_error: -EINVAL (no task), -EPERM (another thread's). */
+static struct task *as_task(const async_task *task, int *ret_error)
 {
-	return async_is_task(task) ? (struct task *)(uintptr_t)task : NULL;
+	*ret_error = async_is_task(task) ? future_check(task) : -EINVAL;
+	return *ret_error ? NULL : (struct task *)(uintptr_t)task;
 }
 
 const char *async_task_get_name(const async_task *future, char *buffer, size_t size)
 {
-	struct task *task = as_task(future);
+	int error;
+	struct task *task = as_task(future, &error);
 
 	if (size > 0)
 		buffer[0] = '\0';
@@ -87,11 +90,12 @@ const char *async_task_get_name(const async_task *future, char *buffer, size_t s
 
 int async_task_set_name(async_task *future, const char *name)
 {
-	struct task *task = as_task(future);
+	int error;
+	struct task *task = as_task(future, &error);
 	char *copy;
 
 	if (!task || !name)
-		return -EINVAL;
+		return task ? -EINVAL : error;
 	if (!(copy = mem_strndup(name, ASYNC_TASK_NAME_MAX - 1)))
 		return -ENOMEM;
 	mem_free(task->name);
@@ -101,17 +105,19 @@ int async_task_set_name(async_task *future, const char *name)
 
 int async_cancelling(const async_task *future)
 {
-	struct task *task = as_task(future);
+	int error;
+	struct task *task = as_task(future, &error);
 
-	return task ? task->cancels : -EINVAL;
+	return task ? task->cancels : error;
 }
 
 int async_uncancel(async_task *future)
 {
-	struct task *task = as_task(future);
+	int error;
+	struct task *task = as_task(future, &error);
 
 	if (!task)
-		return -EINVAL;
+		return error;
 	if (task->cancels > 0 && --task->cancels == 0)
 		task->must_cancel = false;
 	return task->cancels;
@@ -119,19 +125,21 @@ int async_uncancel(async_task *future)
 
 intptr_t async_task_stack_size(const async_task *future)
 {
-	struct task *task = as_task(future);
+	int error;
+	struct task *task = as_task(future, &error);
 
 	if (!task || task->state == TASK_ENDED)
-		return -EINVAL;
+		return task ? -EINVAL : error;
 	return (intptr_t)stack_class_size(task->stack_class);
 }
 
 intptr_t async_task_stack_used(const async_task *future)
 {
-	struct task *task = as_task(future);
+	int error;
+	struct task *task = as_task(future, &error);
 
 	if (!task || task->state == TASK_ENDED)
-		return -EINVAL;
+		return task ? -EINVAL : error;
 	if (task->state == TASK_CREATED)
 		return 0;
 	return (intptr_t)stack_used(task->stack, task->stack_class, task->future.loop->options.measure_stacks);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "core/handle.h"
 #include "core/loop.h"
 #include "core/schedule.h"
 
@@ -139,6 +140,12 @@ int async_future_set_error(async_future *future, intptr_t error)
 	return error >= 0 ? -EINVAL : set(future, error);
 }
 
+/* True in a thread that must not even look at it: the loop's own may be changing it. */
+static always_inline bool is_foreign(const async_future *future)
+{
+	return unlikely(future->loop != loop_running) && future_check(future) < 0;
+}
+
 /* Why `task` cannot wait for a future that is not done; 0 if it can. */
 static int await_check(const struct task *task, const async_future *future)
 {
@@ -153,13 +160,16 @@ intptr_t async_await(async_future *future)
 
 	if (unlikely(!future))
 		return -EINVAL;
+	if (unlikely(is_foreign(future))) {
+		async_release(future);
+		return -EPERM;
+	}
 	if (!future_done(future)) {
 		struct task *task = task_current();
 		int error = await_check(task, future);
 
 		if (unlikely(error)) {
-			if (future_check(future) == 0)
-				future_release(future);
+			future_release(future);
 			return error;
 		}
 		future_watch(future, &task->watcher);
@@ -178,7 +188,7 @@ intptr_t async_await(async_future *future)
 
 bool async_done(const async_future *future)
 {
-	return future && future_done(future);
+	return future && !is_foreign(future) && future_done(future);
 }
 
 bool async_cancelled(const async_future *future)
@@ -188,15 +198,19 @@ bool async_cancelled(const async_future *future)
 
 intptr_t async_result(async_future *future)
 {
-	if (!future)
-		return -EINVAL;
+	int error = future_check(future);
+
+	if (error)
+		return error;
 	return future_done(future) ? future_take(future) : -EINPROGRESS;
 }
 
 intptr_t async_error(async_future *future)
 {
-	if (!future)
-		return -EINVAL;
+	int error = future_check(future);
+
+	if (error)
+		return error;
 	if (!future_done(future))
 		return -EINPROGRESS;
 	return future->result < 0 ? future_take(future) : 0;
@@ -211,19 +225,40 @@ int async_cancel(async_future *future, const char *reason)
 
 const char *async_cancel_reason(const async_future *future)
 {
-	return future ? future->cancel_reason : NULL;
+	return future && !is_foreign(future) ? future->cancel_reason : NULL;
 }
 
 async_future *async_ref(async_future *future)
 {
-	if (future)
-		future_ref(future);
+	if (!future)
+		return NULL;
+	if (is_foreign(future))
+		return async_future_failed(-EPERM);
+	future_ref(future);
 	return future;
+}
+
+static void release_at_home(void *future)
+{
+	future_release(future);
+}
+
+/* Without memory for the message the reference is lost, as it would be if this were refused. */
+static noinline void release_from_abroad(async_future *future)
+{
+	async_handle *message = handle_new_remote(future->loop, release_at_home, future, release_at_home);
+
+	if (message)
+		handle_post_remote(message);
 }
 
 void async_release(async_future *future)
 {
-	if (future)
+	if (!future)
+		return;
+	if (is_foreign(future))
+		release_from_abroad(future);
+	else
 		future_release(future);
 }
 

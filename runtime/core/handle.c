@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "base/memory.h"
+#include "core/local.h"
 #include "core/loop.h"
 #include "core/timer.h"
 
@@ -24,6 +25,8 @@ struct async_handle {
 	struct async_loop *loop;
 	async_callback *fn;
 	void *arg;
+	async_destroy *destroy;    /* gets `arg` if a closed loop drops the call; may be NULL */
+	struct locals *locals;     /* of who scheduled it */
 	unsigned refs;
 	uint8_t origin;
 	bool cancelled;
@@ -43,10 +46,19 @@ static void handle_unref(async_handle *handle)
 		return;
 	if (handle->waker)
 		handle->loop->wakers--;
+	locals_unref(handle->locals);
 	if (handle->origin == HANDLE_LOCAL)
 		slab_free(&handle->loop->handle_slab, handle);
 	else
 		mem_free(handle);
+}
+
+static void call(async_handle *handle)
+{
+	struct locals *outer = locals_enter(handle->locals);
+
+	handle->fn(handle->arg);
+	handle->locals = locals_leave(outer);
 }
 
 static void run_handle(struct entry *entry)
@@ -56,8 +68,12 @@ static void run_handle(struct entry *entry)
 	if (handle->origin == HANDLE_PREPARED)
 		/* A post from here on is another call. */
 		atomic_store(&handle->posted, false);
-	if (!handle->cancelled && atomic_load_explicit(&handle->loop->refuses, memory_order_relaxed) == 0)
-		handle->fn(handle->arg);
+	if (atomic_load_explicit(&handle->loop->refuses, memory_order_relaxed) != 0) {
+		if (handle->destroy)
+			handle->destroy(handle->arg);
+	} else if (!handle->cancelled) {
+		call(handle);
+	}
 	handle_unref(handle);
 }
 
@@ -65,6 +81,7 @@ static void handle_init(async_handle *handle, async_loop *loop, async_callback *
 			enum handle_origin origin)
 {
 	*handle = (async_handle){.loop = loop, .fn = fn, .arg = arg, .refs = 1, .origin = (uint8_t)origin};
+	handle->locals = locals_capture();
 	timer_init(&handle->timer, run_handle, ENTRY_CALLBACK);
 }
 
@@ -169,17 +186,32 @@ void handle_take_inbox(struct async_loop *loop)
 	}
 }
 
+async_handle *handle_new_remote(async_loop *loop, async_callback *fn, void *arg, async_destroy *destroy)
+{
+	async_handle *handle = mem_alloc(sizeof(*handle));
+
+	if (handle) {
+		handle_init(handle, loop, fn, arg, HANDLE_REMOTE);
+		handle->destroy = destroy;
+	}
+	return handle;
+}
+
+void handle_post_remote(async_handle *handle)
+{
+	inbox_push(handle);
+}
+
 int async_loop_call_soon_threadsafe(async_loop *loop, async_callback *fn, void *arg)
 {
 	int refuses = loop && fn ? atomic_load(&loop->refuses) : -EINVAL;
 
 	if (refuses)
 		return refuses;
-	async_handle *handle = mem_alloc(sizeof(*handle));
+	async_handle *handle = handle_new_remote(loop, fn, arg, NULL);
 	if (!handle)
 		return -ENOMEM;
-	handle_init(handle, loop, fn, arg, HANDLE_REMOTE);
-	inbox_push(handle);
+	handle_post_remote(handle);
 	return 0;
 }
 

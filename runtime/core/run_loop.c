@@ -66,13 +66,11 @@ intptr_t async_loop_run_until_complete(async_loop *loop, async_future *future)
 		return result;
 	}
 	if (future->loop != loop) {
-		if (future_check(future) == 0)
-			future_release(future);
+		async_release(future);
 		return -EPERM;
 	}
 	if (loop_running || atomic_load(&loop->running)) {
-		if (future_check(future) == 0)
-			future_release(future);
+		async_release(future);
 		return -EBUSY;
 	}
 	result = async_add_done_callback(future, stop_when_done, loop);

@@ -18,6 +18,7 @@ void task_free(struct task *task)
 		mem_free(task->name);
 		task->name = NULL;
 	}
+	locals_unref(task->locals);
 	slab_free(&task->future.loop->task_slab, task);
 }
 
@@ -160,7 +161,9 @@ static void task_start_eagerly(struct task *task)
 static always_inline void task_schedule(struct task *task, bool eager)
 {
 	struct async_loop *loop = task->future.loop;
+	struct task *creator = task_current();
 
+	task->locals = locals_ref(likely(creator != NULL) ? creator->locals : locals_of_thread);
 	loop->tasks++;
 	if (eager && loop == loop_running && task_prepare(task))
 		task_start_eagerly(task);

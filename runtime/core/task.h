@@ -16,6 +16,7 @@
 #include "context/context.h"
 #include "context/stack.h"
 #include "core/future.h"
+#include "core/local.h"
 #include "core/timer.h"
 
 enum task_state {
@@ -61,6 +62,7 @@ struct task {
 	char *name;          /* NULL: "Task-id" */
 	const void *creator; /* the return address of the creating call */
 	uint32_t cancel_mark;
+	struct locals *locals; /* task-local values */
 };
 
 extern const struct future_class future_task;

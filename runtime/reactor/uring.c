@@ -313,7 +313,16 @@ static void arm_wake(struct uring *u)
 	u->wake_armed = true;
 }
 
-/* valgrind does not know that io_uring_enter blocks, and would let no other thread run: wait outside of it. */
+/*
+ * valgrind does not know that io_uring_enter blocks, and would let no other thread run; ThreadSanitizer holds signals
+ * back until a call that it knows. For them we wait outside of it.
+ */
+#ifdef BUFFER_TSAN
+#define WAITS_OUTSIDE true
+#else
+#define WAITS_OUTSIDE RUNNING_ON_VALGRIND
+#endif
+
 static int wait_outside(struct uring *u, int64_t timeout)
 {
 	struct pollfd pfd = {.fd = u->watch_fd, .events = POLLIN};
@@ -330,7 +339,7 @@ static int enter(struct uring *u, int64_t timeout)
 {
 	int err = 0;
 
-	if (timeout != 0 && RUNNING_ON_VALGRIND) {
+	if (timeout != 0 && WAITS_OUTSIDE) {
 		err = wait_outside(u, timeout);
 	} else if (timeout == 0) {
 		if (io_uring_sq_ready(&u->ring))
@@ -465,7 +474,7 @@ int uring_open(const struct reactor_options *options, struct reactor **ret_react
 
 	if (err == 0)
 		err = uring_ring_open(&u->ring, &reason, &features);
-	if (err == 0 && RUNNING_ON_VALGRIND) {
+	if (err == 0 && WAITS_OUTSIDE) {
 		err = uring_fd(&u->base);
 		if (err < 0)
 			io_uring_queue_exit(&u->ring);

@@ -12,6 +12,7 @@
 
 #include "base/memory.h"
 #include "core/handle.h"
+#include "core/local.h"
 #include "core/loop.h"
 #include "core/task.h"
 
@@ -37,9 +38,13 @@ static void on_sigint(int number)
 	errno = saved;
 }
 
+/* A post that comes late finds the next run, which nobody interrupted. */
 static void cancel_main(void *arg)
 {
-	async_cancel(arg, "SIGINT");
+	struct async_runner *runner = arg;
+
+	if (runner->main_task && atomic_load(&interrupted))
+		async_cancel(runner->main_task, "SIGINT");
 }
 
 static bool replace_default(int number, void (*handler)(int))
@@ -57,23 +62,25 @@ static bool replace_default(int number, void (*handler)(int))
 
 struct signals {
 	bool sigint, sigpipe;
-	async_handle *handle;
 };
 
-static void signals_take(struct signals *signals, async_loop *loop, async_task *main_task)
+/* `fresh`: the first SIGINT from here on is the first. */
+static struct signals signals_take(struct async_runner *runner, bool fresh)
 {
-	*signals = (struct signals){.sigpipe = replace_default(SIGPIPE, SIG_IGN)};
-	if (loop->options.ignore_sigint || atomic_load(&interrupt_handle) ||
-	    handle_prepare(loop, cancel_main, main_task, false, &signals->handle) < 0)
-		return;
-	atomic_store(&interrupted, false);
-	atomic_store(&interrupt_handle, signals->handle);
-	signals->sigint = replace_default(SIGINT, on_sigint);
-	if (!signals->sigint)
+	struct signals signals = {.sigpipe = replace_default(SIGPIPE, SIG_IGN)};
+	async_handle *nobody = NULL;
+
+	if (!runner->interrupt || !atomic_compare_exchange_strong(&interrupt_handle, &nobody, runner->interrupt))
+		return signals;
+	if (fresh)
+		atomic_store(&interrupted, false);
+	signals.sigint = replace_default(SIGINT, on_sigint);
+	if (!signals.sigint)
 		atomic_store(&interrupt_handle, NULL);
+	return signals;
 }
 
-static void signals_give_back(struct signals *signals)
+static void signals_give_back(const struct signals *signals)
 {
 	if (signals->sigint) {
 		signal(SIGINT, SIG_DFL);
@@ -81,7 +88,6 @@ static void signals_give_back(struct signals *signals)
 	}
 	if (signals->sigpipe)
 		signal(SIGPIPE, SIG_DFL);
-	async_handle_cancel(signals->handle);
 }
 
 /* Every task but the one that asks, with a reference each. NULL: there is none, or no memory. */
@@ -106,6 +112,17 @@ static async_task **other_tasks(size_t *ret_count)
 	return tasks;
 }
 
+/* What a task says that was told to end: that it has not, or that it failed. Whoever has a handle may not look any
+ * more. */
+static void report_last(async_loop *loop, async_task *task, bool late)
+{
+	if (!future_done(task) && late)
+		loop_report(loop, "ignores its cancellation and is abandoned", task, 0);
+	else if (future_done(task) && task->result < 0 && task->result != -ECANCELED && !task->looked_at)
+		loop_report(loop, "failed while the loop was shut down", task, future_take(task));
+	async_release(task);
+}
+
 /* Cancels everything and waits. What swallows it is asked again, and named when the time is over. */
 static intptr_t shut_down(void *arg)
 {
@@ -122,11 +139,8 @@ static intptr_t shut_down(void *arg)
 			async_cancel(tasks[i], "shutdown");
 		if (!late)
 			waited = async_wait(tasks, count, ASYNC_WAIT_ALL_COMPLETED, SHUTDOWN_INTERVAL);
-		for (size_t i = 0; i < count; i++) {
-			if (late)
-				loop_report(loop, "ignores its cancellation and is abandoned", tasks[i], 0);
-			async_release(tasks[i]);
-		}
+		for (size_t i = 0; i < count; i++)
+			report_last(loop, tasks[i], late);
 		mem_free(tasks);
 		if (late)
 			break;
@@ -134,35 +148,131 @@ static intptr_t shut_down(void *arg)
 	return 0;
 }
 
-intptr_t async_run_with(async_fn *fn, void *arg, const struct async_options *options)
+enum runner_state {
+	RUNNER_NEW, /* what ASYNC_RUNNER_INIT says */
+	RUNNER_OPEN,
+	RUNNER_CLOSED,
+};
+
+int async_runner_open(struct async_runner *runner, const struct async_options *options)
 {
-	struct signals signals;
-	async_loop *loop;
-	intptr_t result;
+	struct async_runner opened = {.state = RUNNER_OPEN};
+
+	if (!runner)
+		return -EINVAL;
+	if (runner->state == RUNNER_OPEN)
+		return -EBUSY;
+	int error = async_loop_new(options, &opened.loop);
+	if (!error && !opened.loop->options.ignore_sigint)
+		error = handle_prepare(opened.loop, cancel_main, runner, false, &opened.interrupt);
+	if (error) {
+		async_loop_free(opened.loop);
+		return error;
+	}
+	opened.locals = locals_capture();
+	*runner = opened;
+	return 0;
+}
+
+/* The main task has the runner's own task-local values, not a copy of them. */
+static async_task *create_main(struct async_runner *runner, async_fn *fn, void *arg, const void *creator)
+{
+	struct locals *outer = locals_enter(runner->locals);
+	async_task *task = task_create(runner->loop, fn, arg, NULL, creator);
+
+	runner->locals = locals_leave(outer);
+	return task;
+}
+
+static void keep_locals(struct async_runner *runner)
+{
+	if (!async_is_task(runner->main_task))
+		return;
+	locals_unref(runner->locals);
+	runner->locals = locals_ref(task_of(runner->main_task)->locals);
+}
+
+static intptr_t run(struct async_runner *runner, async_fn *fn, void *arg, const void *creator)
+{
+	if (!runner || !fn || runner->state == RUNNER_NEW)
+		return -EINVAL;
+	if (runner->state == RUNNER_CLOSED)
+		return -ESHUTDOWN;
+	if (loop_running)
+		return -EBUSY;
+	int error = loop_check(runner->loop);
+	if (error)
+		return error;
+	struct signals signals = signals_take(runner, true);
+	runner->main_task = create_main(runner, fn, arg, creator);
+	intptr_t result = async_loop_run_until_complete(runner->loop, async_ref(runner->main_task));
+	signals_give_back(&signals);
+	/* Unless somebody else wanted it to end, too. */
+	if (result == -ECANCELED && signals.sigint && atomic_load(&interrupted) &&
+	    async_uncancel(runner->main_task) == 0)
+		result = -EINTR;
+	keep_locals(runner);
+	async_release(runner->main_task);
+	runner->main_task = NULL;
+	return result;
+}
+
+intptr_t async_runner_run(struct async_runner *runner, async_fn *fn, void *arg)
+{
+	return run(runner, fn, arg, CALLER);
+}
+
+async_loop *async_runner_get_loop(const struct async_runner *runner)
+{
+	return runner && runner->state == RUNNER_OPEN ? runner->loop : NULL;
+}
+
+int async_runner_close(struct async_runner *runner)
+{
+	if (!runner)
+		return -EINVAL;
+	if (runner->state != RUNNER_OPEN)
+		return 0;
+	if (loop_running)
+		return -EBUSY;
+	async_loop *loop = runner->loop;
+	if (atomic_load(&loop->running))
+		return -EPERM;
+	/* Cleaning up is under way: the first SIGINT has nothing to cancel, unless it came in the last run. */
+	struct signals signals = signals_take(runner, false);
+	if (loop->tasks > 0)
+		(void)!async_loop_run_until_complete(loop, async_loop_create_task(loop, shut_down, loop, NULL));
+	async_loop_close(loop);
+	signals_give_back(&signals);
+	async_handle_release(runner->interrupt);
+	async_loop_free(loop);
+	locals_unref(runner->locals);
+	*runner = (struct async_runner){.state = RUNNER_CLOSED};
+	return 0;
+}
+
+static intptr_t run_once(async_fn *fn, void *arg, const struct async_options *options, const void *creator)
+{
+	struct async_runner runner = ASYNC_RUNNER_INIT;
 
 	if (!fn)
 		return -EINVAL;
 	if (loop_running)
 		return -EBUSY;
-	int error = async_loop_new(options, &loop);
+	int error = async_runner_open(&runner, options);
 	if (error)
 		return error;
-	async_task *main_task = task_create(loop, fn, arg, NULL, CALLER);
-	signals_take(&signals, loop, main_task);
-	result = async_loop_run_until_complete(loop, async_ref(main_task));
-	if (result == -ECANCELED && signals.sigint && atomic_load(&interrupted))
-		result = -EINTR;
-	if (loop->tasks > 0)
-		(void)!async_loop_run_until_complete(loop, async_loop_create_task(loop, shut_down, loop, NULL));
-	signals_give_back(&signals);
-	async_release(main_task);
-	async_loop_close(loop);
-	async_handle_release(signals.handle);
-	async_loop_free(loop);
+	intptr_t result = run(&runner, fn, arg, creator);
+	async_runner_close(&runner);
 	return result;
+}
+
+intptr_t async_run_with(async_fn *fn, void *arg, const struct async_options *options)
+{
+	return run_once(fn, arg, options, CALLER);
 }
 
 intptr_t async_run(async_fn *fn, void *arg)
 {
-	return async_run_with(fn, arg, NULL);
+	return run_once(fn, arg, NULL, CALLER);
 }
