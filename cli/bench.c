@@ -15,8 +15,8 @@
 
 #define REPETITIONS_MAX 64
 
-static const struct benchmark *const groups[] = {bench_switch,   bench_tasks,    bench_sleep,
-						 bench_handover, bench_executor, bench_start};
+static const struct benchmark *const groups[] = {bench_switch, bench_tasks,    bench_sleep, bench_handover,
+						 bench_sync,   bench_executor, bench_start};
 #define GROUP_COUNT (sizeof(groups) / sizeof(groups[0]))
 
 static struct bench_settings {

@@ -30,6 +30,7 @@ extern const struct benchmark bench_switch[];
 extern const struct benchmark bench_tasks[];
 extern const struct benchmark bench_sleep[];
 extern const struct benchmark bench_handover[];
+extern const struct benchmark bench_sync[];
 extern const struct benchmark bench_executor[];
 extern const struct benchmark bench_start[];
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "command.h"
@@ -22,7 +23,7 @@
 
 #define UNDONE_NAMES_MAX 10
 
-const char *const mode_names[] = {"sync", "blocking", "coop", "threads", NULL};
+const char *const mode_names[] = {"sync", "blocking", "coop", "threads", "procs", NULL};
 static const char *const backend_names[] = {"auto", "io_uring", "epoll", NULL};
 static const char *const switch_names[] = {"auto", "asm", "ucontext", NULL};
 static const char *const clock_names[] = {"real", "virtual", NULL};
@@ -37,8 +38,8 @@ static const struct option options[] = {
 	 .argument = "MODE", .choices = mode_names},
 	{OPTION("yield", option_count, "primes, coop: candidates between two yields (default 1M)"), FIELD(yield),
 	 .argument = "N", .minimum = 1, .maximum = INT64_MAX},
-	{OPTION("workers", option_count, "threads: limit of the pool (default: as the work needs)"), FIELD(workers),
-	 .argument = "N", .minimum = 1, .maximum = ASYNC_WORKERS_MAX},
+	{OPTION("workers", option_count, "threads, procs: limit of the pool (default: as the work needs)"),
+	 FIELD(workers), .argument = "N", .minimum = 1, .maximum = ASYNC_WORKERS_MAX},
 	{OPTION("backend", option_choice, "what tells the loop about descriptors"), FIELD(backend),
 	 .argument = "auto|io_uring|epoll", .choices = backend_names},
 	{OPTION("switch", option_choice, "what switches between tasks"), FIELD(switch_kind),
@@ -63,12 +64,16 @@ static async_time now_real(void)
 	return (async_time)time.tv_sec * ASYNC_S + time.tv_nsec;
 }
 
+/* Of this process, and of those that it made and that have ended. */
 static async_time cpu_time(void)
 {
+	struct rusage children;
 	struct timespec time;
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-	return (async_time)time.tv_sec * ASYNC_S + time.tv_nsec;
+	getrusage(RUSAGE_CHILDREN, &children);
+	return ((async_time)time.tv_sec + children.ru_utime.tv_sec + children.ru_stime.tv_sec) * ASYNC_S +
+	       time.tv_nsec + (children.ru_utime.tv_usec + children.ru_stime.tv_usec) * ASYNC_US;
 }
 
 async_time run_elapsed(const struct run *run)
@@ -302,6 +307,8 @@ static int run_and_report(struct run *run)
 	run->started = now_real();
 	error = run->settings->mode == MODE_SYNC ? run_sync(run) : run_on_loop(run);
 	wall = now_real() - run->started;
+	if (run->scenario->finish)
+		run->scenario->finish(run);
 	cpu = cpu_time() - cpu;
 	progress_close();
 
@@ -332,7 +339,7 @@ static int make_items(struct run *run)
 	return STATUS_DONE;
 }
 
-/* What the table of options cannot know: which modes the scenario has, and where the virtual clock goes. */
+/* What the table of options cannot know: which modes the scenario has, and what goes with a mode. */
 static bool check_settings(const struct scenario *scenario)
 {
 	if (!scenario->body[settings.mode]) {
@@ -345,6 +352,11 @@ static bool check_settings(const struct scenario *scenario)
 	if (settings.clock == ASYNC_CLOCK_VIRTUAL && settings.mode != MODE_COOP) {
 		complain_line("--clock: 'virtual' goes with --mode=coop only; what blocks in mode %s takes real time",
 			      mode_names[settings.mode]);
+		return false;
+	}
+	if (settings.mode == MODE_PROCS && settings.workers > ASYNC_PROCESSES_MAX) {
+		complain_line("--workers: %llu is too many for --mode=procs; expected a whole number from 1 to %d",
+			      (unsigned long long)settings.workers, ASYNC_PROCESSES_MAX);
 		return false;
 	}
 	return true;
@@ -393,8 +405,9 @@ static void describe(void)
 			      scenario_modes(scenario, ", ", modes, sizeof(modes)));
 	}
 	output_printf("\nModes: sync makes plain calls, blocking runs tasks that never give way, coop runs tasks that\n"
-		      "give way, threads runs jobs on a pool of workers. Numbers may be written 1_000_000, 1000k or\n"
-		      "1M; sizes count in 1024s, so 64k is 65536; times are 500ms, 2s or 0.5.\n");
+		      "give way, threads runs jobs on a pool of workers, procs on a pool of processes. Numbers may be\n"
+		      "written 1_000_000, 1000k or 1M; sizes count in 1024s, so 64k is 65536; times are 500ms, 2s or\n"
+		      "0.5.\n");
 }
 
 const struct command run_command = {

@@ -11,7 +11,7 @@
 
 #include <async.h>
 
-enum mode { MODE_SYNC, MODE_BLOCKING, MODE_COOP, MODE_THREADS, MODE_COUNT };
+enum mode { MODE_SYNC, MODE_BLOCKING, MODE_COOP, MODE_THREADS, MODE_PROCS, MODE_COUNT };
 
 /* The names, NULL at the end. */
 extern const char *const mode_names[];

@@ -27,7 +27,7 @@ _asyncctl()
 	done
 
 	case $option in
-	--mode) words='sync blocking coop threads' ;;
+	--mode) words='sync blocking coop threads procs' ;;
 	--backend) words='auto io_uring epoll' ;;
 	--switch) words='auto asm ucontext' ;;
 	--clock) words='real virtual' ;;

@@ -27,9 +27,9 @@ _asyncctl() {
 		case $words[1] in
 		run)
 			_arguments \
-				'--mode=[how the work is run]:mode:(sync blocking coop threads)' \
+				'--mode=[how the work is run]:mode:(sync blocking coop threads procs)' \
 				'--yield=[candidates between two yields]:number' \
-				'--workers=[threads of the pool]:number' \
+				'--workers=[threads or processes of the pool]:number' \
 				'--backend=[what waits for descriptors]:backend:(auto io_uring epoll)' \
 				'--switch=[what changes stacks]:switch:(auto asm ucontext)' \
 				'--stack-size=[stack of a task]:size' \

@@ -20,6 +20,7 @@
 #include <async/options.h>
 #include <async/future.h>
 #include <async/task.h>
+#include <async/local.h>
 #include <async/loop.h>
 #include <async/wait.h>
 #include <async/lock.h>
@@ -30,8 +31,13 @@
 #include <async/queue.h>
 #include <async/select.h>
 #include <async/timeout.h>
+#include <async/group.h>
+#include <async/concurrent.h>
 #include <async/executor.h>
+#include <async/executor_ops.h>
 #include <async/io.h>
+#include <async/process_pool.h>
+#include <async/signal.h>
 #include <async/run.h>
 #include <async/system.h>
 

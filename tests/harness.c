@@ -52,9 +52,14 @@ struct async_options test_options(void)
 	return options;
 }
 
+bool under_tool(const char *name)
+{
+	return is("TEST_TOOL", name);
+}
+
 size_t test_many(size_t count)
 {
-	bool expensive = is("TEST_TOOL", "valgrind") || is("TEST_TOOL", "tsan") || is("TEST_TOOL", "asan");
+	bool expensive = under_tool("valgrind") || under_tool("tsan") || under_tool("asan");
 
 	return expensive ? (count + 49) / 50 : count;
 }

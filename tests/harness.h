@@ -28,6 +28,8 @@ int harness_recover(void **state);
 /* The backend and the switch of the environment, the virtual clock, debug mode. */
 struct async_options test_options(void);
 
+/* True if this run is watched by `name`: "valgrind", "asan", "tsan" … */
+bool under_tool(const char *name);
 /* `count`, or a fiftieth of it under the tools that make stacks expensive. */
 size_t test_many(size_t count);
 

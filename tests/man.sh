@@ -106,7 +106,8 @@ words_of()
 items()
 {
 	awk -v begin="$1" '$0 ~ begin { inside = 1 } /^\.El/ { inside = 0 }
-		inside && /^\.It Cm / { sub(/^\.It Cm /, ""); sub(/ (Op|Ar) .*/, ""); gsub(/ , /, "\n"); print }' "$2" | sort -u
+		inside && /^\.It Cm / { sub(/^\.It Cm /, ""); sub(/ (Op|Ar) .*/, ""); gsub(/ , /, "\n"); print }' "$2" |
+		sort -u
 }
 
 "$ASYNCCTL" --help | sed -n '/^Commands:/,/^$/p' | words_of '^  ([a-z]+) .*' >"$scratch/commands"

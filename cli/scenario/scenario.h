@@ -29,7 +29,9 @@ struct scenario {
 
 	/* Reads the arguments, sets run->count and run->state. Returns: STATUS_DONE, or another after saying why. */
 	int (*prepare)(struct run *run, int argc, const char *const *argv);
-	/* Frees the state. */
+	/* The work is over; may be NULL. */
+	void (*finish)(struct run *run);
+	/* Frees the state, whether the work was done or not. */
 	void (*dispose)(struct run *run);
 	const char *(*name_item)(void *run, size_t index, char *buffer, size_t size);
 	/* Writes the elements of "results". */

@@ -13,7 +13,9 @@
  *
  * A call that creates never returns NULL: what failed is a future that is already done with the reason, so
  * that async_await(async_create_task(f, x)) needs no check in between. NULL given as a future reads -EINVAL.
- * A future belongs to its loop's thread; -EPERM tells a caller in another one.
+ * A future belongs to the thread that runs its loop. In any other, calls fail with -EPERM, async_done is false,
+ * async_ref gives a future that failed with -EPERM, and only dropping a reference works: the loop does it when it
+ * hears of it. What threads wait on are the objects of <async/concurrent.h>.
  */
 #ifndef ASYNC_FUTURE_H
 #define ASYNC_FUTURE_H
@@ -97,7 +99,7 @@ ASYNC_EXPORT const char *async_cancel_reason(const async_future *future);
 ASYNC_EXPORT async_future *async_ref(async_future *future);
 
 /* Drops a reference; NULL is nothing to do. A pending task is detached by it: it runs on, and a failure of it
- * goes to the loop's error handler. */
+ * goes to the loop's error handler. Thread: any. */
 ASYNC_EXPORT void async_release(async_future *future);
 
 /* The loop that a future belongs to; NULL for one that failed to be created. Borrowed. */

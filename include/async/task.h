@@ -60,7 +60,7 @@ ASYNC_EXPORT bool async_is_task(const async_future *future);
 
 /* Writes the name of a task, cut to `size` bytes with the final NUL. Returns: `buffer`; "" for what is no task. */
 ASYNC_EXPORT const char *async_task_get_name(const async_task *task, char *buffer, size_t size);
-/* Names a task. Returns: 0; -ENOMEM, -EINVAL (no task, NULL). */
+/* Names a task. Returns: 0; -ENOMEM, -EINVAL (no task, NULL), -EPERM (another thread's). */
 ASYNC_EXPORT int async_task_set_name(async_task *task, const char *name);
 
 /*
@@ -72,16 +72,19 @@ ASYNC_EXPORT ASYNC_MUST_CHECK int async_sleep(async_time delay);
 /* Suspends until the loop's clock shows `when`. Returns: as above. */
 ASYNC_EXPORT ASYNC_MUST_CHECK int async_sleep_until(async_time when);
 
-/* How many cancellations were requested and not taken back. Returns: the count; -EINVAL (no task). */
+/* How many cancellations were requested and not taken back. Returns: the count; -EINVAL (no task),
+ * -EPERM (another thread's). */
 ASYNC_EXPORT int async_cancelling(const async_task *task);
 /* Takes one request back, which is what a scope does that turned a cancellation into something else. When none
- * is left, one that was not delivered yet is rescinded. Returns: the count left; -EINVAL (no task). */
+ * is left, one that was not delivered yet is rescinded. Returns: the count left; -EINVAL (no task), -EPERM. */
 ASYNC_EXPORT int async_uncancel(async_task *task);
 
-/* The size of a task's stack in bytes, guard included. Returns: the size; -EINVAL (no task, or it ended). */
+/* The size of a task's stack in bytes, guard included. Returns: the size; -EINVAL (no task, or it ended),
+ * -EPERM. */
 ASYNC_EXPORT intptr_t async_task_stack_size(const async_task *task);
 /* The most that a task's stack has held, in bytes: exact if the loop measures stacks, else in whole pages and
- * including what earlier tasks touched in the same place. Returns: the peak; -EINVAL (no task, or it ended). */
+ * including what earlier tasks touched in the same place. Returns: the peak; -EINVAL (no task, or it ended),
+ * -EPERM. */
 ASYNC_EXPORT intptr_t async_task_stack_used(const async_task *task);
 
 ASYNC_END_DECLS

@@ -56,6 +56,56 @@ ASYNC_EXPORT async_future *async_gather(async_future *const *futures, size_t cou
  */
 ASYNC_EXPORT ASYNC_MUST_CHECK intptr_t async_wait_for(async_future *future, async_time timeout);
 
+/*
+ * A future that stands for another one and can be cancelled in its place: awaiting it gives the result of `inner`, but
+ * cancelling it, or the task that awaits it, leaves `inner` alone. If `inner` is cancelled itself, so is the shield.
+ * Of one that is done already it is the future itself.
+ *
+ *     intptr_t result = async_await(async_shield(async_ref(commit)));
+ *
+ * Owns: takes a reference of `inner`, on every return; the caller gets one of the result. A task that nobody else
+ * has a reference of runs on after its shield was cancelled: its value is dropped then, a failure reported.
+ * Returns: never NULL. It fails as `inner` does, or with -ECANCELED, -ENOMEM, -EINVAL (NULL), -EPERM.
+ */
+ASYNC_EXPORT async_future *async_shield(async_future *inner);
+
+/* Gives several futures one by one, each when it is done. */
+typedef struct async_completions async_completions;
+
+/*
+ * Begins to go through futures in the order in which they are done; those that are done already come first, in the
+ * order of `futures`. After `timeout` nanoseconds (ASYNC_FOREVER: no limit) those that were not done are given up.
+ *
+ *     async_completions *all;
+ *     async_future *next;
+ *     int error = async_as_completed(futures, n, ASYNC_FOREVER, &all);
+ *     if (error)
+ *             return error;
+ *     while ((error = async_next_completed(all, &next)) > 0)
+ *             use(async_await(next));
+ *     async_completions_free(all);
+ *
+ * Owns: takes one reference of each future, on every return; each goes to the caller of async_next_completed. The
+ * caller frees what is stored in `*ret_completions`.
+ * Returns: 0; -ENOMEM, -ESHUTDOWN (the loop is closed), -EINVAL (a NULL among them), -EPERM (different loops, or
+ * another thread's).
+ */
+ASYNC_EXPORT int async_as_completed(async_future *const *futures, size_t count, async_time timeout,
+				    async_completions **ret_completions);
+
+/*
+ * Waits for the next future that is done. Several tasks may wait at a time, and get one each.
+ * Owns: the caller gets a reference of the future in `*ret_future`; async_await takes it.
+ * Suspends: unless one is done. Cancel: at once; the future stays for the next call.
+ * Returns: 1; 0 (all were given out); -ETIMEDOUT, once for each that was not done in time; -ECANCELED, -EINVAL,
+ * -EPERM (outside a task, or another loop's).
+ */
+ASYNC_EXPORT ASYNC_MUST_CHECK int async_next_completed(async_completions *completions, async_future **ret_future);
+
+/* Ends the round, finished or not, when no task waits in it; NULL is nothing to do. Drops the references that were not
+ * given out and cancels nothing. Not after the loop was freed. */
+ASYNC_EXPORT void async_completions_free(async_completions *completions);
+
 ASYNC_END_DECLS
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DESIGN. Each future gets a callback that runs an iteration after it is done, as in asyncio, and moves it to the list of
- * those that can be asked for. Callbacks that are scheduled cannot be taken back: the iterator is counted, and
+ * DESIGN. Each future gets a callback that runs an iteration after it is done, as in asyncio, and moves it to the list
+ * of those that can be asked for. Callbacks that are scheduled cannot be taken back: the iterator is counted, and
  * outlives its release until the last of them has run.
  */
 #include <async/wait.h>
@@ -141,7 +141,7 @@ static int make(struct async_loop *loop, size_t count, async_time timeout, struc
 int async_as_completed(async_future *const *futures, size_t count, async_time timeout,
 		       async_completions **ret_completions)
 {
-	struct async_completions *all;
+	struct async_completions *all = NULL;
 	int error;
 	struct async_loop *loop = futures_loop(futures, count, &error);
 

@@ -84,7 +84,8 @@ static void child_finished(struct gather *gather, async_future *child)
 	if (child->result < 0)
 		future_take(child);
 	if (!future_done(outer)) {
-		if (child->result < 0 && !gather->collect)
+		/* A gathering that was cancelled waits for all: what they use may be on the stack of whoever waits. */
+		if (child->result < 0 && !gather->collect && !gather->cancel_requested)
 			future_complete(outer, child->result);
 		else if (last)
 			future_complete(outer, gather->cancel_requested ? -ECANCELED : take_results(gather));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DESIGN. The rules are those of asyncio.TaskGroup in CPython 3.13. Each task has a record with a callback, which runs an
- * iteration after the task is done. The body is cancelled by a request of the group's own, which the end takes back:
- * what is left then came from outside.
+ * DESIGN. The rules are those of asyncio.TaskGroup in CPython 3.13. Each task has a record with a callback, which runs
+ * an iteration after the task is done. The body is cancelled by a request of the group's own, which the end takes
+ * back: what is left then came from outside.
  */
 #include <async/group.h>
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DESIGN. The shield is a future that copies the result of the inner one, an iteration after that is done as in asyncio,
- * and that a cancellation ends without going further. Whoever looks at the shield looks at the inner future; until
- * then the value is the inner one's, to keep or to drop, and so is a failure that comes too late for the shield.
+ * DESIGN. The shield is a future that copies the result of the inner one, an iteration after that is done as in
+ * asyncio, and that a cancellation ends without going further. Whoever looks at the shield looks at the inner
+ * future; until then the value is the inner one's, to keep or to drop, and so is a failure that comes too late for
+ * the shield.
  */
 #include <async/wait.h>
 

@@ -21,7 +21,8 @@ struct wait_callback {
 struct wait_state {
 	struct task *task; /* NULL once it is woken or gone */
 	size_t refs;       /* the call's, and one for each callback and timer that will come */
-	size_t left;       /* futures that are not done */
+	size_t count;      /* futures */
+	size_t left;       /* those that are not done */
 	enum async_wait_when when;
 	struct timer timer;
 	struct wait_callback callbacks[];
@@ -71,7 +72,33 @@ static bool withdraw_wait(struct task *task)
 	return true;
 }
 
-static const struct wait_class wait_several = {.name = "several futures", .withdraw = withdraw_wait};
+/* Takes back what was not scheduled; the rest finds nobody there. */
+static void finish(struct wait_state *state, struct async_loop *loop)
+{
+	state->task = NULL;
+	for (size_t i = 0; i < state->count; i++) {
+		if (list_empty(&state->callbacks[i].watcher.link))
+			continue;
+		list_remove(&state->callbacks[i].watcher.link);
+		state->refs--;
+	}
+	if (heap_has(&state->timer.node)) {
+		timer_disarm(loop, &state->timer);
+		state->refs--;
+	}
+	state_unref(state);
+}
+
+static void abandon_wait(struct task *task)
+{
+	finish(task->wait_object, task->future.loop);
+}
+
+static const struct wait_class wait_several = {
+	.name = "several futures",
+	.withdraw = withdraw_wait,
+	.abandon = abandon_wait,
+};
 
 static int check(const struct task *task, async_future *const *futures, size_t count, enum async_wait_when when)
 {
@@ -103,23 +130,6 @@ static void watch(struct wait_state *state, struct wait_callback *callback, asyn
 		future_watch(future, &callback->watcher);
 }
 
-/* Takes back what was not scheduled; the rest finds nobody there. */
-static void finish(struct wait_state *state, struct async_loop *loop, size_t count)
-{
-	state->task = NULL;
-	for (size_t i = 0; i < count; i++) {
-		if (list_empty(&state->callbacks[i].watcher.link))
-			continue;
-		list_remove(&state->callbacks[i].watcher.link);
-		state->refs--;
-	}
-	if (heap_has(&state->timer.node)) {
-		timer_disarm(loop, &state->timer);
-		state->refs--;
-	}
-	state_unref(state);
-}
-
 intptr_t async_wait(async_future *const *futures, size_t count, enum async_wait_when when, async_time timeout)
 {
 	struct task *task = task_current();
@@ -133,7 +143,7 @@ intptr_t async_wait(async_future *const *futures, size_t count, enum async_wait_
 	struct wait_state *state = mem_alloc(sizeof(*state) + count * sizeof(state->callbacks[0]));
 	if (!state)
 		return -ENOMEM;
-	*state = (struct wait_state){.task = task, .refs = 1, .left = count, .when = when};
+	*state = (struct wait_state){.task = task, .refs = 1, .count = count, .left = count, .when = when};
 	timer_init(&state->timer, on_timeout, ENTRY_INTERNAL);
 	if (timeout != ASYNC_FOREVER) {
 		error = timer_arm(loop, &state->timer, clock_add(loop_now(loop), timeout));
@@ -146,7 +156,7 @@ intptr_t async_wait(async_future *const *futures, size_t count, enum async_wait_
 	for (size_t i = 0; i < count; i++)
 		watch(state, &state->callbacks[i], futures[i]);
 	intptr_t result = task_park(task, &wait_several, state);
-	finish(state, loop, count);
+	finish(state, loop);
 	if (result < 0)
 		return result;
 	for (size_t i = 0; i < count; i++)

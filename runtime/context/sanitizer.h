@@ -152,6 +152,15 @@ static inline void sanitizer_stack_deregister(unsigned id)
 #endif
 }
 
+/* Memory below the stack pointer holds what it holds. */
+static inline void sanitizer_defined(const void *start, size_t size)
+{
+	(void)start, (void)size;
+#ifdef WITH_VALGRIND
+	VALGRIND_MAKE_MEM_DEFINED(start, size);
+#endif
+}
+
 static inline bool sanitizer_on_valgrind(void)
 {
 #ifdef WITH_VALGRIND

@@ -180,6 +180,7 @@ static size_t painted_use(const uint64_t *bottom, const uint64_t *top)
 {
 	const uint64_t *word = bottom;
 
+	sanitizer_defined(bottom, (size_t)((const char *)top - (const char *)bottom));
 	while (word < top && *word == PAINT)
 		word++;
 	return (size_t)(top - word) * sizeof(*word);

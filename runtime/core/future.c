@@ -13,7 +13,12 @@ const struct future_class future_plain = {.name = "future", .settable = true};
 
 static const struct future_class future_immortal = {.name = "failed future"};
 
-static const struct wait_class wait_future = {.name = "future", .forwards = true};
+static void abandon_await(struct task *task)
+{
+	future_release(task->wait_object);
+}
+
+static const struct wait_class wait_future = {.name = "future", .forwards = true, .abandon = abandon_await};
 
 async_future *future_alloc(struct async_loop *loop, const struct future_class *class, async_drop *drop)
 {

@@ -137,6 +137,9 @@ int async_loop_call_at(async_loop *loop, async_time when, async_callback *fn, vo
 		handle_unref(handle);
 		return error;
 	}
+	/* Never: nothing schedules it. */
+	if (!heap_has(&handle->timer.node))
+		handle_unref(handle);
 	if (ret_handle)
 		*ret_handle = handle;
 	else

@@ -11,6 +11,7 @@
 #include "core/handle.h"
 #include "core/registry.h"
 #include "core/schedule.h"
+#include "core/timer.h"
 
 #define SLOW_TASK_DEFAULT (100 * ASYNC_MS)
 #define SHUTDOWN_TIMEOUT_DEFAULT (10 * ASYNC_S)
@@ -114,27 +115,31 @@ void loop_take_jobs(struct async_loop *loop)
 	}
 }
 
-/* Runs the queue with the loop closed: every entry only gives back what it holds. */
-static void drop_queue(struct async_loop *loop)
+/* Runs the queue with the loop closed: every callback only gives back what it holds. What is internal belongs to
+ * waits, and may run as long as those who wait are there. */
+static void drop_queue(struct async_loop *loop, bool internal)
 {
 	handle_take_inbox(loop);
-	while (!heap_empty(&loop->timers)) {
-		struct timer *timer = container_of(heap_pop(&loop->timers), struct timer, node);
+	timers_expire(loop, ASYNC_FOREVER);
+	while (loop->ready.head) {
+		schedule_begin_batch(loop);
+		while (loop->batch) {
+			struct entry *entry = loop->batch;
 
-		if (timer->entry.kind == ENTRY_CALLBACK)
-			ready_append(&loop->ready, &timer->entry);
-	}
-	schedule_begin_batch(loop);
-	while (loop->batch) {
-		struct entry *entry = loop->batch;
-
-		loop->batch = entry->next;
-		if (entry->kind == ENTRY_CALLBACK)
-			entry->run(entry);
+			loop->batch = entry->next;
+			if (entry->kind == ENTRY_CALLBACK || (entry->kind == ENTRY_INTERNAL && internal))
+				entry->run(entry);
+		}
 	}
 }
 
-static void abandon_one(struct task *task, void *arg)
+static void detach_one(struct task *task, void *arg)
+{
+	(void)arg;
+	task_detach(task);
+}
+
+static void find_one(struct task *task, void *arg)
 {
 	*(struct task **)arg = task;
 }
@@ -142,10 +147,11 @@ static void abandon_one(struct task *task, void *arg)
 /* One at a time: ending one may release others. */
 static void abandon_tasks(struct async_loop *loop)
 {
+	loop_visit_tasks(loop, detach_one, NULL);
 	while (loop->tasks > 0) {
 		struct task *task = NULL;
 
-		loop_visit_tasks(loop, abandon_one, &task);
+		loop_visit_tasks(loop, find_one, &task);
 		if (!task)
 			break;
 		task_abandon(task);
@@ -176,10 +182,10 @@ int async_loop_close(async_loop *loop)
 		reactor_close(loop->reactor);
 	atomic_store(&loop->refuses, -ESHUTDOWN);
 	loop->reactor = NULL;
-	drop_queue(loop);
+	drop_queue(loop, true);
 	abandon_tasks(loop);
-	/* Abandoning makes watchers ready, which only hold references. */
-	drop_queue(loop);
+	/* The callbacks of those who were abandoned hold references. */
+	drop_queue(loop, false);
 	if (loop->options.debug && !forked)
 		loop_report_leaks(loop);
 	if (loop->poll_fd >= 0) {
@@ -197,7 +203,7 @@ void async_loop_free(async_loop *loop)
 	if (!loop || async_loop_close(loop) < 0)
 		return;
 	/* What other threads posted after the close. */
-	drop_queue(loop);
+	drop_queue(loop, false);
 	slab_destroy(&loop->task_slab);
 	slab_destroy(&loop->future_slab);
 	slab_destroy(&loop->handle_slab);

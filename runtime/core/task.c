@@ -90,18 +90,23 @@ void task_discard(struct task *task)
 	task_end_unrun(task, task->must_cancel ? -ECANCELED : -ENOMEM);
 }
 
+void task_detach(struct task *task)
+{
+	list_remove(&task->watcher.link);
+}
+
 void task_abandon(struct task *task)
 {
+	task->future.looked_at = true;
 	if (task->state == TASK_CREATED) {
-		task->future.looked_at = true;
 		task_end_unrun(task, -ESHUTDOWN);
 		return;
 	}
-	list_remove(&task->watcher.link);
+	if (task->state == TASK_PARKED && task->wait_class->abandon)
+		task->wait_class->abandon(task);
 	sanitizer_fiber_abandon(&task->context.fiber);
 	task->state = TASK_ENDED;
 	task->future.loop->tasks--;
-	task->future.looked_at = true;
 	future_complete(&task->future, -ESHUTDOWN);
 	future_release(&task->future);
 }

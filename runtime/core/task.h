@@ -36,6 +36,8 @@ struct wait_class {
 	 * already, or a kernel operation may still succeed; the task keeps the cancellation. NULL:
 	 * never. */
 	bool (*withdraw)(struct task *task);
+	/* Gives back what the wait holds, for a task that will not go on because its loop closes. NULL: nothing. */
+	void (*abandon)(struct task *task);
 };
 
 struct task {
@@ -85,7 +87,9 @@ async_task *task_create(struct async_loop *loop, async_fn *fn, void *arg, const 
 bool task_prepare(struct task *task);
 /* Ends a task whose body never ran. On the loop's stack: it calls `destroy`. */
 void task_discard(struct task *task);
-/* Takes a task that has not ended away from its loop, which closes. */
+/* For a loop that closes. First every task that has not ended is taken out of what it waits for, so that no end of
+ * one wakes another; then each is ended where it is. */
+void task_detach(struct task *task);
 void task_abandon(struct task *task);
 
 /* The last reference is gone. */

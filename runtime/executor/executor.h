@@ -1,49 +1,100 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DESIGN. An executor wraps a pool. Jobs are not handed to it one by one: a loop collects what one iteration
- * submits for each executor and passes it on in one piece, which is one lock and at most a few wake-ups.
+ * DESIGN. An executor is what its operations say: the library's own pools are made as anybody else's would be. Jobs
+ * are not handed over one by one: a loop collects what one iteration submits for each executor and passes it on in
+ * one piece, which for a pool of threads is one lock and at most a few wake-ups. Jobs come back through the loop's
+ * sink, from whatever thread.
+ *
+ * A loop keeps what it has used: an executor that was freed stays in memory until no loop knows it any more.
  */
 #ifndef EXECUTOR_EXECUTOR_H
 #define EXECUTOR_EXECUTOR_H
 
 #include <async/executor.h>
+#include <async/executor_ops.h>
 
 #include "core/loop.h"
 
 struct async_executor {
-	struct pool *pool;
-	bool shared; /* the process's own pool, which others use too */
+	struct async_executor_ops ops;
+	void *data;
+	atomic_size_t refs; /* the owner's, and one of each loop that has used it */
+	atomic_bool freed;  /* by its owner */
 };
 
-/* What both kinds of job have: the one with a future and the one that a task waits for. */
+/* What all kinds of job have in common. */
 struct executor_job {
 	struct loop_job base;
-	async_fn *fn;
+	async_fn *fn; /* NULL: a struct process_job */
 	void *arg;
 	intptr_t result;
-	atomic_bool cancelled; /* its future was cancelled while it runs */
+	atomic_bool cancelled; /* its future was cancelled; it may be running */
+	bool submitted;        /* the executor has seen it */
 	struct submission *submission;
+	/* The job is over, whether it ran or not: `result` is what came of it. On the loop's stack. */
+	void (*over)(struct executor_job *job);
 };
 
-/* The jobs of one loop for one executor that wait for the end of the iteration. */
+/* The jobs of one loop for one executor. */
 struct submission {
 	struct loop_hook hook;
 	async_executor *executor;
-	struct job *first, *last;
+	struct job *first, *last; /* those that wait for the end of the iteration */
 	size_t count;
-	bool owned; /* the executor is the loop's default one */
+	size_t outstanding;       /* those that are not over */
+	bool owned;               /* the executor is the loop's default one */
 };
 
-/* Queues a job for the end of this iteration; NULL is the loop's default executor. Returns 0 or -errno. The job
- * comes back through `base.done`, withdrawn if it could not be run: `result` is the reason then. */
-int executor_queue(struct async_loop *loop, async_executor *executor, struct executor_job *job);
+/* A job whose result is a future. */
+struct job_future {
+	async_future future;
+	struct executor_job job;
+	async_destroy *destroy;
+	struct entry retire; /* ends a job that was withdrawn, where the user's functions may be called */
+};
 
-/* Asks for a job back. True: it will not run and is the caller's again. False: `base.done` will be called. */
+/* The public name of a job is that of its innermost part. */
+static inline async_job *job_public(struct job *job)
+{
+	return (async_job *)job;
+}
+
+static inline struct executor_job *job_of(const async_job *job)
+{
+	return container_of((struct job *)job, struct executor_job, base.job);
+}
+
+/* Queues a job whose `fn`, `arg` and `over` are set for the end of this iteration; NULL is the loop's default
+ * executor. Returns 0 or -errno. */
+int executor_queue(struct async_loop *loop, async_executor *executor, struct executor_job *job);
+/* Asks for a job back. True: it will not run and is the caller's again. False: `over` will be called. */
 bool executor_withdraw(struct async_loop *loop, struct executor_job *job);
+/* Submits at once what the running loop has queued: what comes before a shutdown is not refused by it. */
+void executor_flush(async_executor *executor);
+
+/* An executor that was freed: the running loop lets go of it, if none of its jobs is left. */
+void executor_forget(async_executor *executor);
+void executor_unref(async_executor *executor);
+
+/* Queues the job of a future that was made with future_alloc and has a class whose `cancel` is job_future_cancel.
+ * Returns the future, or a failed one. */
+async_future *job_future_queue(async_executor *executor, struct job_future *mine);
+bool job_future_cancel(async_future *future);
+
+/* Waits as async_to_thread does. `slow`: it may take long. */
+intptr_t job_await(async_fn *fn, void *arg, bool slow);
+
+/* Calls a job's function in this thread and keeps the result. */
+void executor_run(struct job *job);
+/* What async_job_cancelled asks while this thread runs a job; NULL: none. */
+void job_set_cancel_flag(const atomic_bool *flag);
 
 static inline bool executor_job_ran(struct executor_job *job)
 {
 	return atomic_load_explicit(&job->base.job.state, memory_order_acquire) == JOB_DONE;
 }
+
+/* Makes an executor of operations that are known to be complete; NULL without memory. */
+async_executor *executor_make(const struct async_executor_ops *ops, void *data);
 
 #endif

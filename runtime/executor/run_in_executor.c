@@ -7,13 +7,6 @@
 #include "core/schedule.h"
 #include "executor/executor.h"
 
-struct job_future {
-	async_future future;
-	struct executor_job job;
-	async_destroy *destroy;
-	struct entry retire; /* ends a job that was withdrawn, where the user's functions may be called */
-};
-
 static struct job_future *of_future(async_future *future)
 {
 	return (struct job_future *)future;
@@ -33,9 +26,9 @@ static void finish(struct job_future *mine)
 	future_release(&mine->future);
 }
 
-static void on_done(struct loop_job *job)
+static void on_over(struct executor_job *job)
 {
-	finish(container_of(job, struct job_future, job.base));
+	finish(container_of(job, struct job_future, job));
 }
 
 static void on_retire(struct entry *entry)
@@ -43,7 +36,7 @@ static void on_retire(struct entry *entry)
 	finish(container_of(entry, struct job_future, retire));
 }
 
-static bool cancel_job(async_future *future)
+bool job_future_cancel(async_future *future)
 {
 	struct job_future *mine = of_future(future);
 
@@ -55,13 +48,33 @@ static bool cancel_job(async_future *future)
 
 static const struct future_class future_job = {
 	.name = "job",
-	.cancel = cancel_job,
+	.cancel = job_future_cancel,
 	.size = sizeof(struct job_future),
 };
 
+async_future *job_future_queue(async_executor *executor, struct job_future *mine)
+{
+	async_future *future = &mine->future;
+
+	mine->job.over = on_over;
+	mine->retire.kind = ENTRY_CALLBACK;
+	mine->retire.run = on_retire;
+	int error = executor_queue(future->loop, executor, &mine->job);
+	if (error) {
+		if (mine->destroy)
+			mine->destroy(mine->job.arg);
+		/* Not done, so there is nothing to report. */
+		future_release(future);
+		return async_future_failed(error);
+	}
+	/* The job's, until it is over. */
+	future_ref(future);
+	return future;
+}
+
 static async_future *failed(intptr_t error, void *arg, const struct async_job_options *options)
 {
-	if (options && options->destroy)
+	if (options->destroy)
 		options->destroy(arg);
 	return async_future_failed(error);
 }
@@ -71,10 +84,9 @@ async_future *async_run_in_executor_with(async_executor *executor, async_fn *fn,
 {
 	struct async_job_options options = ASYNC_JOB_OPTIONS_INIT;
 	struct async_loop *loop = loop_running;
-	int error = given ? versioned_copy(&options, sizeof(options), given) : 0;
 
-	if (error)
-		return async_future_failed(error);
+	if (given && versioned_copy(&options, sizeof(options), given) < 0)
+		return async_future_failed(-EINVAL);
 	if (!fn || !loop)
 		return failed(fn ? -EPERM : -EINVAL, arg, &options);
 	struct job_future *mine = (struct job_future *)future_alloc(loop, &future_job, options.drop);
@@ -82,19 +94,9 @@ async_future *async_run_in_executor_with(async_executor *executor, async_fn *fn,
 		return failed(-ENOMEM, arg, &options);
 	mine->job.fn = fn;
 	mine->job.arg = arg;
-	mine->job.base.done = on_done;
 	mine->job.base.job.slow = options.slow;
 	mine->destroy = options.destroy;
-	mine->retire.kind = ENTRY_CALLBACK;
-	mine->retire.run = on_retire;
-	error = executor_queue(loop, executor, &mine->job);
-	if (error) {
-		mem_free(mine);
-		return failed(error, arg, &options);
-	}
-	/* The job's, until it is over. */
-	future_ref(&mine->future);
-	return &mine->future;
+	return job_future_queue(executor, mine);
 }
 
 async_future *async_run_in_executor(async_executor *executor, async_fn *fn, void *arg)

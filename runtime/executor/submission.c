@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: MIT */
+/* What a loop has to do with executors: hands over what an iteration submitted, takes back what is over. */
 #include <errno.h>
 
 #include "base/memory.h"
 #include "executor/executor.h"
+#include "executor/thread_pool.h"
 
-static void run_job(struct job *job)
+static void on_done(struct loop_job *base)
 {
-	struct executor_job *mine = container_of(job, struct executor_job, base.job);
+	struct executor_job *job = container_of(base, struct executor_job, base);
 
-	mine->result = mine->fn(mine->arg);
-}
-
-/* A job that the pool never saw. */
-static void end_unrun(struct async_loop *loop, struct executor_job *job, int error)
-{
-	job->result = error;
-	atomic_store(&job->base.job.state, JOB_WITHDRAWN);
-	loop->jobs--;
-	job->base.done(&job->base);
+	job->submission->outstanding--;
+	if (atomic_load_explicit(&base->job.state, memory_order_relaxed) == JOB_BROKEN)
+		job->result = -EPIPE;
+	job->over(job);
 }
 
 static void append(struct submission *submission, struct job *job)
@@ -31,8 +27,8 @@ static void append(struct submission *submission, struct job *job)
 	submission->count++;
 }
 
-/* Empties the list of what is still wanted and ends the rest. */
-static struct job *take_wanted(struct async_loop *loop, struct submission *submission, size_t *ret_count)
+/* Empties the list of what is still wanted. The rest goes the way of all jobs, through the sink. */
+static struct job *take_wanted(struct submission *submission, size_t *ret_count)
 {
 	struct submission wanted = {0};
 	struct job *job = submission->first, *next;
@@ -43,42 +39,67 @@ static struct job *take_wanted(struct async_loop *loop, struct submission *submi
 		struct executor_job *mine = container_of(job, struct executor_job, base.job);
 
 		next = job->next;
-		if (atomic_load_explicit(&mine->cancelled, memory_order_relaxed))
-			end_unrun(loop, mine, -ECANCELED);
-		else
-			append(&wanted, job);
+		if (atomic_load_explicit(&mine->cancelled, memory_order_relaxed)) {
+			async_job_skip(job_public(job), -ECANCELED);
+			continue;
+		}
+		mine->submitted = true;
+		append(&wanted, job);
 	}
 	*ret_count = wanted.count;
 	return wanted.first;
 }
 
-/* Gives the jobs of this iteration to the pool. */
+static void submit(struct submission *submission)
+{
+	async_executor *executor = submission->executor;
+	size_t count;
+	struct job *job = take_wanted(submission, &count), *next;
+	int error = count > 0 ? executor->ops.submit(executor->data, job_public(job), count) : 0;
+
+	for (; error && job; job = next) {
+		struct executor_job *mine = container_of(job, struct executor_job, base.job);
+
+		next = job->next;
+		mine->submitted = false;
+		async_job_skip(job_public(job), error);
+	}
+}
+
+static void forget(struct submission *submission)
+{
+	list_remove(&submission->hook.link);
+	executor_unref(submission->executor);
+	mem_free(submission);
+}
+
+/* Gives the jobs of this iteration to their executor. */
 static void submit_jobs(struct async_loop *loop, struct loop_hook *hook)
 {
 	struct submission *submission = container_of(hook, struct submission, hook);
-	size_t count;
 
-	if (!submission->first)
-		return;
-	struct job *job = take_wanted(loop, submission, &count), *next;
-	int error = count > 0 ? pool_submit(submission->executor->pool, job, count) : 0;
-	for (; error && job; job = next) {
-		next = job->next;
-		end_unrun(loop, container_of(job, struct executor_job, base.job), error);
-	}
+	(void)loop;
+	if (submission->first)
+		submit(submission);
+	else if (submission->outstanding == 0 &&
+		 atomic_load_explicit(&submission->executor->freed, memory_order_acquire))
+		forget(submission);
 }
 
 static void close_submission(struct async_loop *loop, struct loop_hook *hook)
 {
 	struct submission *submission = container_of(hook, struct submission, hook);
 
-	/* What was queued in the last iteration is the pool's to drop or to run, like what came before. */
-	submit_jobs(loop, hook);
-	loop_wait_jobs(loop);
-	list_remove(&hook->link);
-	if (submission->owned)
-		async_executor_free(submission->executor);
-	mem_free(submission);
+	/* In a forked child there is nobody to submit to or to wait for. */
+	if (atomic_load(&loop->refuses) != -EPERM) {
+		/* What was queued in the last iteration is the executor's to drop or to run, like what came before. */
+		if (submission->first)
+			submit(submission);
+		loop_wait_jobs(loop);
+		if (submission->owned)
+			async_executor_free(submission->executor);
+	}
+	forget(submission);
 }
 
 static struct submission *find(struct async_loop *loop, async_executor *executor)
@@ -93,26 +114,20 @@ static struct submission *find(struct async_loop *loop, async_executor *executor
 	return NULL;
 }
 
-/* The default executor is the process's own pool, unless the loop wants one of another size. */
-static int make_default(struct async_loop *loop, async_executor **ret_executor)
+void executor_forget(async_executor *executor)
 {
-	struct async_thread_pool_options options = ASYNC_THREAD_POOL_OPTIONS_INIT;
+	struct submission *submission = loop_running ? find(loop_running, executor) : NULL;
 
-	if (loop->options.max_workers) {
-		options.max_workers = loop->options.max_workers;
-		return async_thread_pool_new(&options, ret_executor);
-	}
-	async_executor *executor = mem_zalloc(sizeof(*executor));
-	if (!executor)
-		return -ENOMEM;
-	int error = pool_shared_acquire(&executor->pool);
-	if (error) {
-		mem_free(executor);
-		return error;
-	}
-	executor->shared = true;
-	*ret_executor = executor;
-	return 0;
+	if (submission && submission->outstanding == 0)
+		forget(submission);
+}
+
+void executor_flush(async_executor *executor)
+{
+	struct submission *submission = loop_running ? find(loop_running, executor) : NULL;
+
+	if (submission && submission->first)
+		submit(submission);
 }
 
 static int make(struct async_loop *loop, async_executor *executor, struct submission **ret_submission)
@@ -122,11 +137,12 @@ static int make(struct async_loop *loop, async_executor *executor, struct submis
 	if (!submission)
 		return -ENOMEM;
 	submission->owned = !executor;
-	int error = executor ? 0 : make_default(loop, &executor);
+	int error = executor ? 0 : thread_pool_default(loop->options.max_workers, &executor);
 	if (error) {
 		mem_free(submission);
 		return error;
 	}
+	atomic_fetch_add(&executor->refs, 1);
 	submission->executor = executor;
 	submission->hook.turn = submit_jobs;
 	submission->hook.close = close_submission;
@@ -142,14 +158,17 @@ int executor_queue(struct async_loop *loop, async_executor *executor, struct exe
 
 	if (error)
 		return error;
-	job->base.job.run = run_job;
+	job->base.done = on_done;
+	job->base.job.run = executor_run;
 	job->base.job.sink = &loop->sink;
 	atomic_init(&job->base.job.state, JOB_IDLE);
 	atomic_init(&job->cancelled, false);
+	job->submitted = false;
 	/* Unless it runs. */
 	job->result = -ECANCELED;
 	job->submission = submission;
 	append(submission, &job->base.job);
+	submission->outstanding++;
 	loop->jobs++;
 	/* The end of this iteration is for service, which submits. */
 	if (submission->count == 1)
@@ -159,23 +178,16 @@ int executor_queue(struct async_loop *loop, async_executor *executor, struct exe
 
 bool executor_withdraw(struct async_loop *loop, struct executor_job *job)
 {
-	struct job *raw = &job->base.job;
+	async_executor *executor = job->submission->executor;
 
-	/* One that was not submitted yet is sorted out when the rest is. */
-	if (atomic_load(&raw->state) != JOB_IDLE &&
-	    pool_withdraw(job->submission->executor->pool, raw) == POOL_REMOVED) {
-		loop->jobs--;
-		return true;
-	}
+	/* One that was not submitted yet is sorted out when the rest is. The flag comes first: whoever is asked may
+	 * have to tell a job that runs. */
 	atomic_store(&job->cancelled, true);
-	return false;
-}
-
-bool async_job_cancelled(void)
-{
-	struct job *job = pool_current_job();
-
-	if (!job || job->run != run_job)
+	if (!job->submitted || !executor->ops.cancel)
 		return false;
-	return atomic_load(&container_of(job, struct executor_job, base.job)->cancelled);
+	if (!executor->ops.cancel(executor->data, job_public(&job->base.job)))
+		return false;
+	job->submission->outstanding--;
+	loop->jobs--;
+	return true;
 }

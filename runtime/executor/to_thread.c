@@ -10,11 +10,9 @@ struct awaited_job {
 	struct task *task;
 };
 
-static void on_done(struct loop_job *base)
+static void on_over(struct executor_job *job)
 {
-	struct awaited_job *mine = container_of(base, struct awaited_job, job.base);
-
-	task_wake(mine->task, mine->job.result);
+	task_wake(container_of(job, struct awaited_job, job)->task, job->result);
 }
 
 static bool withdraw_job(struct task *task)
@@ -29,7 +27,7 @@ static bool withdraw_job(struct task *task)
 
 static const struct wait_class wait_job = {.name = "a job in a thread", .withdraw = withdraw_job};
 
-intptr_t async_to_thread(async_fn *fn, void *arg)
+intptr_t job_await(async_fn *fn, void *arg, bool slow)
 {
 	struct task *task = task_current();
 	struct awaited_job mine = {.task = task};
@@ -38,7 +36,13 @@ intptr_t async_to_thread(async_fn *fn, void *arg)
 		return fn ? -EPERM : -EINVAL;
 	mine.job.fn = fn;
 	mine.job.arg = arg;
-	mine.job.base.done = on_done;
+	mine.job.base.job.slow = slow;
+	mine.job.over = on_over;
 	int error = executor_queue(task->future.loop, NULL, &mine.job);
 	return error ? error : task_park(task, &wait_job, &mine);
+}
+
+intptr_t async_to_thread(async_fn *fn, void *arg)
+{
+	return job_await(fn, arg, false);
 }

@@ -237,7 +237,8 @@ static int arm_case(struct selection *selection, size_t i)
 		error = loop_reactor(loop, &reactor);
 		if (error)
 			return error;
-		arm->op = (struct op){.code = OP_POLL, .fd = which->fd, .events = which->events, .complete = on_complete};
+		arm->op = (struct op){
+			.code = OP_POLL, .fd = which->fd, .events = which->events, .complete = on_complete};
 		arm->submitted = true;
 		if (reactor_submit(reactor, &arm->op))
 			return 1;

@@ -45,8 +45,10 @@ intptr_t async_measure_switch(enum async_switch kind, size_t round_trips)
 		return -ENOSYS;
 	stack_pool_init(&stacks, STACK_GUARD_AUTO);
 	struct stack_header *stack = stack_alloc(&stacks, (unsigned)class, NULL);
-	if (!stack)
+	if (!stack) {
+		stack_pool_destroy(&stacks);
 		return -ENOMEM;
+	}
 	context_make(&both.there, both.kind, stack_bottom(stack, (unsigned)class), stack, pong, &both);
 	/* The first one begins the stack. */
 	context_switch(&both.here, &both.there, both.kind);

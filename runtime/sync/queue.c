@@ -192,7 +192,8 @@ int async_queue_shutdown(async_queue *queue, bool immediate)
 {
 	if (!queue)
 		return -EINVAL;
-	if (waiters_check(&queue->waiting[QUEUE_GET]) == -EPERM || waiters_check(&queue->waiting[QUEUE_PUT]) == -EPERM ||
+	if (waiters_check(&queue->waiting[QUEUE_GET]) == -EPERM ||
+	    waiters_check(&queue->waiting[QUEUE_PUT]) == -EPERM ||
 	    waiters_check(waiters_list(&queue->finished.waiters)) == -EPERM)
 		return -EPERM;
 	queue->is_shutdown = true;

@@ -55,7 +55,8 @@ int async_semaphore_acquire(struct async_semaphore *semaphore)
 
 	if (unlikely(!task || !semaphore))
 		return semaphore ? -EPERM : -EINVAL;
-	if (unlikely(semaphore->value == 0 || !waiters_empty(&semaphore->woken) || !waiters_empty(&semaphore->waiters)) &&
+	if (unlikely(semaphore->value == 0 || !waiters_empty(&semaphore->woken) ||
+		     !waiters_empty(&semaphore->waiters)) &&
 	    async_semaphore_locked(semaphore))
 		return acquire_in_turn(semaphore, task);
 	semaphore->value--;

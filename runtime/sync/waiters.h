@@ -79,7 +79,8 @@ static inline bool waiters_foreign(const struct list *list, const struct task *t
 }
 
 /* Waits at the end of the line. Returns 0 or -ECANCELED. */
-static always_inline int waiters_wait(struct list *list, struct task *task, const struct wait_class *class, void *object)
+static always_inline int waiters_wait(struct list *list, struct task *task, const struct wait_class *class,
+				      void *object)
 {
 	list_append(list, &task->watcher.link);
 	intptr_t word = task_park(task, class, object);

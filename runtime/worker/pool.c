@@ -29,6 +29,8 @@ int pool_new(const struct pool_options *options, struct pool **ret_pool)
 	/* Half of the processors are left to those who bring the work. With one there is nobody to wait for, and
 	 * valgrind runs one thread at a time. */
 	pool->max_spinning = RUNNING_ON_VALGRIND ? 0 : pool_processors() / 2;
+	pool->initializer = options ? options->initializer : NULL;
+	pool->initializer_arg = options ? options->initializer_arg : NULL;
 	strncpy(pool->name, options && options->name ? options->name : "worker", POOL_NAME_MAX);
 	*ret_pool = pool;
 	return 0;
@@ -66,7 +68,7 @@ int pool_submit(struct pool *pool, struct job *first, size_t count)
 	futex_mutex_lock(&pool->lock);
 	pool->capacity = pool->max_threads;
 	if (pool->stopping)
-		error = -ESHUTDOWN;
+		error = pool->broken ? -EPIPE : -ESHUTDOWN;
 	else if (pool->started == 0)
 		error = worker_start(pool);
 	if (!error) {
@@ -83,12 +85,12 @@ int pool_submit(struct pool *pool, struct job *first, size_t count)
 	return error;
 }
 
-/* For a job that a worker holds: true if it will not be run. */
-static bool job_claim_withdrawn(struct job *job)
+/* For a job that a worker holds: true if it will not be run, for the reason `why`. */
+static bool job_claim(struct job *job, enum job_state why)
 {
 	int state = JOB_QUEUED;
 
-	return atomic_compare_exchange_strong_explicit(&job->state, &state, JOB_WITHDRAWN, memory_order_relaxed,
+	return atomic_compare_exchange_strong_explicit(&job->state, &state, why, memory_order_relaxed,
 						       memory_order_relaxed);
 }
 
@@ -107,16 +109,16 @@ enum pool_withdrawal pool_withdraw(struct pool *pool, struct job *job)
 	futex_mutex_unlock(&pool->lock);
 	if (queued)
 		return POOL_REMOVED;
-	return job_claim_withdrawn(job) ? POOL_WILL_SKIP : POOL_TOO_LATE;
+	return job_claim(job, JOB_WITHDRAWN) ? POOL_WILL_SKIP : POOL_TOO_LATE;
 }
 
 /* Empties both lanes and every worker's batch. Under the lock; linked by `next`. */
-static struct job *pool_take_all(struct pool *pool)
+static struct job *pool_take_all(struct pool *pool, enum job_state why)
 {
 	struct job *first = NULL, **end = &first, *job;
 
 	while ((job = pool_steal(pool)) || (job = lane_pop(&pool->normal)) || (job = lane_pop(&pool->slow))) {
-		(void)job_claim_withdrawn(job); /* its owner may have done so */
+		(void)job_claim(job, why); /* its owner may have done so */
 		job->next = NULL;
 		*end = job;
 		end = &job->next;
@@ -125,11 +127,13 @@ static struct job *pool_take_all(struct pool *pool)
 	return first;
 }
 
-void pool_shutdown(struct pool *pool, bool drop)
+/* `drop`: what is queued comes back for the reason `why`. */
+static void pool_stop(struct pool *pool, bool drop, enum job_state why)
 {
 	futex_mutex_lock(&pool->lock);
 	pool->stopping = true;
-	struct job *dropped = drop ? pool_take_all(pool) : NULL;
+	pool->broken |= why == JOB_BROKEN;
+	struct job *dropped = drop ? pool_take_all(pool, why) : NULL;
 	struct worker *sleepers = pool->sleepers;
 	pool->sleepers = NULL;
 	pool->asleep = 0;
@@ -148,6 +152,16 @@ void pool_shutdown(struct pool *pool, bool drop)
 		dropped = job->next;
 		job_sink_push(job->sink, job);
 	}
+}
+
+void pool_shutdown(struct pool *pool, bool drop)
+{
+	pool_stop(pool, drop, JOB_WITHDRAWN);
+}
+
+void pool_break(struct pool *pool)
+{
+	pool_stop(pool, true, JOB_BROKEN);
 }
 
 int pool_join(struct pool *pool)

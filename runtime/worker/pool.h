@@ -22,6 +22,7 @@ enum job_state {
 	JOB_RUNNING,   /* a worker is inside `run` */
 	JOB_DONE,      /* `run` has returned; in the sink, or taken from it */
 	JOB_WITHDRAWN, /* `run` was not and will not be called */
+	JOB_BROKEN,    /* the same, because the pool broke */
 };
 
 struct job_sink;
@@ -46,6 +47,8 @@ struct job_sink {
 
 /* Takes everything that came back, in the order in which it did, linked by `next`. NULL if nothing did. */
 struct job *job_sink_take(struct job_sink *sink);
+/* Hands `job` back, from any thread. The job is gone for the caller, and with it maybe the sink. */
+void job_sink_push(struct job_sink *sink, struct job *job);
 /* Once every job has been taken back: waits until no thread is inside `wake`. Only then may the sink be freed. */
 void job_sink_settle(struct job_sink *sink);
 /* True if something waits to be taken; one relaxed load. */
@@ -59,6 +62,10 @@ struct pool;
 struct pool_options {
 	size_t max_threads; /* 0: min(32, processors + 4) */
 	const char *name;   /* of the threads: "name-N"; copied, cut to 11 bytes; NULL: "worker" */
+	/* Called first by each thread; may be NULL. A negative result breaks the pool: what is queued comes back
+	 * broken. */
+	intptr_t (*initializer)(void *arg);
+	void *initializer_arg;
 };
 
 enum pool_withdrawal {
@@ -72,8 +79,8 @@ int pool_new(const struct pool_options *options, struct pool **ret_pool);
 
 /*
  * Queues `count` jobs that are linked by `next`, in order. Starts threads only while there are more jobs than
- * idle threads. Any thread. Returns 0; -ESHUTDOWN, or -EAGAIN if the pool has no thread and none could be
- * started: then no job was queued.
+ * idle threads. Any thread. Returns 0; -EPIPE (broken), -ESHUTDOWN, or -EAGAIN if the pool has no thread and none
+ * could be started: then no job was queued.
  */
 int pool_submit(struct pool *pool, struct job *first, size_t count);
 

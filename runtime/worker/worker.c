@@ -274,6 +274,8 @@ static void *worker_main(void *arg)
 	this_worker = worker;
 	snprintf(name, sizeof(name), "%s-%zu", pool->name, worker->index);
 	pthread_setname_np(pthread_self(), name);
+	if (pool->initializer && pool->initializer(pool->initializer_arg) < 0)
+		pool_break(pool);
 	while ((job = worker_fetch(worker))) {
 		do {
 			job_run(job);

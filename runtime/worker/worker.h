@@ -41,6 +41,7 @@ struct lane {
 struct pool {
 	struct futex_mutex lock; /* over all that is not atomic, and over each job's `link` */
 	bool stopping;
+	bool broken;             /* then also stopping */
 	bool slow_turn;          /* who is next when both lanes have a job */
 	struct lane normal, slow;
 	size_t slow_running;
@@ -59,13 +60,14 @@ struct pool {
 
 	size_t max_threads;
 	size_t max_spinning;
+	intptr_t (*initializer)(void *arg);
+	void *initializer_arg;
 	char name[POOL_NAME_MAX + 1];
 	struct worker workers[];
 };
 
-/* Hands `job` back. The job is gone for the caller, and with it maybe the sink. */
-void job_sink_push(struct job_sink *sink, struct job *job);
-
+/* Takes no more jobs, and what is queued comes back broken. In a worker. */
+void pool_break(struct pool *pool);
 /* Starts one more thread. Under the lock; 0 or -EAGAIN. */
 int worker_start(struct pool *pool);
 /* If more can be run than workers will look for it: has one more look. Under the lock; returns whom to pass to

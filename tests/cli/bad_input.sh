@@ -35,7 +35,7 @@ test_scenarios()
 
 test_modes()
 {
-	refused "--mode: 'corp' is unknown; expected one of: sync, blocking, coop, threads (did you mean 'coop'?)" \
+	refused "--mode: 'corp' is unknown; expected one of: sync, blocking, coop, threads, procs (did you mean 'coop'?)" \
 		run primes --mode=corp
 	refused "--mode: '' is unknown" run primes --mode=
 	refused "--mode: the value is missing" run primes --mode

@@ -138,7 +138,7 @@ test_list_and_version()
 {
 	ctl list
 	status_is 0
-	out_matches '^primes +sync,blocking,coop,threads '
+	out_matches '^primes +sync,blocking,coop,threads,procs '
 	out_matches '^countdown +sync,blocking,coop,threads '
 	out_matches '^stdin +blocking,coop,threads '
 	ctl --version

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* Executors as such, for their users and for those who write one. */
+#include "executor/executor.h"
+
+#include <errno.h>
+
+#include "base/memory.h"
+#include "base/versioned.h"
+#include "core/schedule.h"
+
+async_executor *executor_make(const struct async_executor_ops *ops, void *data)
+{
+	async_executor *executor = mem_zalloc(sizeof(*executor));
+
+	if (!executor)
+		return NULL;
+	executor->ops = *ops;
+	executor->data = data;
+	atomic_init(&executor->refs, 1);
+	return executor;
+}
+
+int async_executor_new(const struct async_executor_ops *given, void *data, async_executor **ret_executor)
+{
+	struct async_executor_ops ops = ASYNC_EXECUTOR_OPS_INIT;
+
+	if (!given || !ret_executor || versioned_copy(&ops, sizeof(ops), given) < 0 || !ops.submit || !ops.shutdown)
+		return -EINVAL;
+	async_executor *executor = executor_make(&ops, data);
+	if (!executor)
+		return -ENOMEM;
+	*ret_executor = executor;
+	return 0;
+}
+
+void executor_unref(async_executor *executor)
+{
+	if (atomic_fetch_sub(&executor->refs, 1) > 1)
+		return;
+	if (executor->ops.free)
+		executor->ops.free(executor->data);
+	mem_free(executor);
+}
+
+int async_executor_shutdown(async_executor *executor, bool wait, bool cancel_futures)
+{
+	if (!executor)
+		return -EINVAL;
+	executor_flush(executor);
+	return executor->ops.shutdown(executor->data, wait, cancel_futures);
+}
+
+void async_executor_free(async_executor *executor)
+{
+	if (!executor)
+		return;
+	async_executor_shutdown(executor, true, true);
+	atomic_store(&executor->freed, true);
+	executor_forget(executor);
+	executor_unref(executor);
+}
+
+static intptr_t wait_for_workers(void *arg)
+{
+	return async_executor_shutdown(arg, true, false);
+}
+
+int async_executor_close(async_executor *executor, bool cancel_futures)
+{
+	if (!executor || !task_current())
+		return executor ? -EPERM : -EINVAL;
+	int error = async_executor_shutdown(executor, false, cancel_futures);
+	return error ? error : (int)job_await(wait_for_workers, executor, true);
+}
+
+intptr_t async_executor_threads(const async_executor *executor)
+{
+	if (!executor)
+		return -EINVAL;
+	return executor->ops.workers ? (intptr_t)executor->ops.workers(executor->data) : 0;
+}
