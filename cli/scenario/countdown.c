@@ -21,6 +21,7 @@ struct countdown {
 	char name[NAME_MAX_BYTES + 1];
 	async_time delay;
 	async_time finished;
+	bool done;
 };
 
 static struct countdown *countdown_of(const struct run *run, size_t index)
@@ -52,6 +53,7 @@ static intptr_t count(struct countdown *countdown, int (*sleep_for)(async_time))
 		progress_update(countdown->index, (uint64_t)(STEPS + 1 - n), STEPS);
 	}
 	countdown->finished = run_elapsed(countdown->run);
+	countdown->done = true;
 	say(countdown, " done");
 	return 0;
 }
@@ -77,7 +79,11 @@ static intptr_t count_giving_way(void *arg)
 
 static intptr_t count_on_pool(void *arg)
 {
-	return async_to_thread(count_blocking, arg);
+	const struct item *item = arg;
+	intptr_t result = async_to_thread(count_blocking, arg);
+
+	/* The worker may have been done just before the cancellation came. */
+	return result == -ECANCELED && countdown_of(item->run, item->index)->done ? 0 : result;
 }
 
 static bool is_printable(const char *name, size_t length)
