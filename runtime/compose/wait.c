@@ -77,10 +77,13 @@ static void finish(struct wait_state *state, struct async_loop *loop)
 {
 	state->task = NULL;
 	for (size_t i = 0; i < state->count; i++) {
-		if (list_empty(&state->callbacks[i].watcher.link))
-			continue;
-		list_remove(&state->callbacks[i].watcher.link);
-		state->refs--;
+		struct wait_callback *callback = &state->callbacks[i];
+
+		if (!list_empty(&callback->watcher.link)) {
+			list_remove(&callback->watcher.link);
+			state->refs--;
+		}
+		future_release(callback->future);
 	}
 	if (heap_has(&state->timer.node)) {
 		timer_disarm(loop, &state->timer);
@@ -123,6 +126,8 @@ static void watch(struct wait_state *state, struct wait_callback *callback, asyn
 	list_init(&callback->watcher.link);
 	callback->state = state;
 	callback->future = future;
+	/* Another task may take the caller's reference meanwhile, by awaiting it. */
+	future_ref(future);
 	state->refs++;
 	if (future_done(future))
 		ready_append(&state->task->future.loop->ready, &callback->entry);
@@ -156,10 +161,8 @@ intptr_t async_wait(async_future *const *futures, size_t count, enum async_wait_
 	for (size_t i = 0; i < count; i++)
 		watch(state, &state->callbacks[i], futures[i]);
 	intptr_t result = task_park(task, &wait_several, state);
-	finish(state, loop);
-	if (result < 0)
-		return result;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count && result >= 0; i++)
 		result += future_done(futures[i]);
+	finish(state, loop);
 	return result;
 }

@@ -144,6 +144,18 @@ static void find_one(struct task *task, void *arg)
 	*(struct task **)arg = task;
 }
 
+/* Whoever kept it knows that nothing will come any more. */
+static void end_future(void *object, void *arg)
+{
+	async_future *future = object;
+
+	(void)arg;
+	if (future->refs == 0 || future_done(future))
+		return;
+	future->looked_at = true;
+	future_complete(future, -ESHUTDOWN);
+}
+
 /* One at a time: ending one may release others. */
 static void abandon_tasks(struct async_loop *loop)
 {
@@ -184,7 +196,8 @@ int async_loop_close(async_loop *loop)
 	loop->reactor = NULL;
 	drop_queue(loop, true);
 	abandon_tasks(loop);
-	/* The callbacks of those who were abandoned hold references. */
+	slab_visit(&loop->future_slab, end_future, NULL);
+	/* The callbacks of those that were ended hold references. */
 	drop_queue(loop, false);
 	if (loop->options.debug && !forked)
 		loop_report_leaks(loop);

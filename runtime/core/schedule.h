@@ -135,6 +135,7 @@ static always_inline intptr_t task_park(struct task *task, const struct wait_cla
 	if (unlikely(task->must_cancel) && task_cancel_wait(task))
 		task->must_cancel = false;
 	task_suspend(task);
+	task->wait_class = NULL;
 	if (unlikely(task->must_cancel) && (!class->keeps_result || task->word == -ECANCELED)) {
 		task->must_cancel = false;
 		return -ECANCELED;

@@ -102,7 +102,8 @@ void task_abandon(struct task *task)
 		task_end_unrun(task, -ESHUTDOWN);
 		return;
 	}
-	if (task->state == TASK_PARKED && task->wait_class->abandon)
+	/* Parked, or woken and not resumed. */
+	if (task->wait_class && task->wait_class->abandon)
 		task->wait_class->abandon(task);
 	sanitizer_fiber_abandon(&task->context.fiber);
 	task->state = TASK_ENDED;

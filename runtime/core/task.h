@@ -46,7 +46,7 @@ struct task {
 	struct entry entry;
 	struct context context;
 	intptr_t word; /* what it was woken with */
-	const struct wait_class *wait_class;
+	const struct wait_class *wait_class; /* NULL unless it is in task_park */
 	void *wait_object;
 	uint8_t state; /* enum task_state */
 	uint8_t stack_class;
