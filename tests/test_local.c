@@ -243,6 +243,31 @@ static intptr_t many(void *arg)
 	return 0;
 }
 
+static intptr_t look_and_set(void *arg)
+{
+	intptr_t seen = (intptr_t)async_local_get(&colour);
+
+	(void)arg;
+	return async_local_set(&colour, (void *)77, NULL) < 0 ? -1 : seen;
+}
+
+/* As asyncio's: to_thread copies the context, run_in_executor does not. */
+static intptr_t use_workers(void *arg)
+{
+	(void)arg;
+	set(&colour, 5);
+	assert_int_equal(async_to_thread(look_and_set, NULL), 5);
+	assert_int_equal((intptr_t)async_local_get(&colour), 5);
+	assert_int_not_equal(async_await(async_run_in_executor(NULL, look_and_set, NULL)), 5);
+	return 0;
+}
+
+static void test_workers(void **state)
+{
+	(void)state;
+	assert_int_equal(run_virtual(use_workers, NULL), 0);
+}
+
 static void test_many_keys(void **state)
 {
 	(void)state;
@@ -278,6 +303,7 @@ int main(void)
 		TEST(test_callbacks),
 		TEST(test_task_of_a_callback),
 		TEST(test_threads),
+		TEST(test_workers),
 		TEST(test_many_keys),
 		TEST(test_no_memory),
 	};

@@ -722,7 +722,7 @@ static void test_jobs_have_a_program_of_their_own(void **state)
 	const char *tool = getenv("TEST_TOOL");
 
 	(void)state;
-	/* It forks from a process that has the manager, and the child may not start threads. */
+	/* It takes a task's fibre for a thread, and after a fork beside threads it lets nobody start one. */
 	if (tool && strcmp(tool, "tsan") == 0)
 		skip();
 	run_clean(jobs_have_a_program_of_their_own);

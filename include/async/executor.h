@@ -60,7 +60,8 @@ ASYNC_EXPORT async_future *async_run_in_executor_with(async_executor *executor, 
 
 /*
  * Has a worker of the default executor call `fn(arg)` and waits for its result. Returns only when the function
- * has ended or will never run, so that `arg` may live on the caller's stack.
+ * has ended or will never run, so that `arg` may live on the caller's stack. It sees the task-local values of the
+ * caller; those that it sets are its own.
  * Suspends: always. Cancel: a queued job is withdrawn; a running one is waited for, async_job_cancelled tells
  * it, and its result is dropped as -ECANCELED is returned.
  * Returns: the result; -ECANCELED, -ENOMEM, -EAGAIN, -EINVAL, -ESHUTDOWN, -EPERM (outside a task).

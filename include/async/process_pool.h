@@ -54,10 +54,10 @@ struct async_process_pool_options {
  * copied as a word: what it points to must have been there when the pool was made, or be shared memory; and a
  * result must be no pointer.
  * Cancelling a future: as with threads, and async_job_cancelled tells a job that runs.
- * Owns: the caller frees it with async_executor_free, in a task that others should not wait for after
- * async_executor_close.
- * Thread: any. Returns: 0 with the pool in `*ret_executor`; -EBUSY (this process has threads), -ENOMEM, -EAGAIN (no
- * process), -EMFILE, -ENFILE, -EINVAL.
+ * Owns: the caller frees it with async_executor_free; a task that lets others go on meanwhile calls
+ * async_executor_close before.
+ * Thread: any. Returns: 0 with the pool in `*ret_executor`; -EBUSY (this process has threads, those of the default
+ * executor included), -ENOMEM, -EAGAIN (no process), -EMFILE, -ENFILE, -EINVAL.
  */
 ASYNC_EXPORT int async_process_pool_new(const struct async_process_pool_options *options,
 					async_executor **ret_executor);

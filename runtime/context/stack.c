@@ -13,13 +13,13 @@
 #define TRIM_BATCH 2048
 #define PAINT 0x5afe57acc0ffee00u
 
-size_t stack_page_bytes = 4096;
+atomic_size_t stack_page_bytes = 4096;
 
 void stack_pool_init(struct stack_pool *pool, enum stack_guard guard)
 {
 	memset(pool, 0, sizeof(*pool));
 	pool->guard = guard;
-	stack_page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+	atomic_store_explicit(&stack_page_bytes, (size_t)sysconf(_SC_PAGESIZE), memory_order_relaxed);
 }
 
 static void unregister(struct stack_header *stack)

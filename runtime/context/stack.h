@@ -16,6 +16,7 @@
 #ifndef CONTEXT_STACK_H
 #define CONTEXT_STACK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -79,10 +80,10 @@ bool stack_pool_idle(const struct stack_pool *pool);
  * there is something left for a later call. */
 bool stack_pool_trim(struct stack_pool *pool);
 
-extern size_t stack_page_bytes; /* set by the first stack_pool_init */
+extern atomic_size_t stack_page_bytes; /* set by every stack_pool_init, to the same */
 static inline size_t stack_page_size(void)
 {
-	return stack_page_bytes;
+	return atomic_load_explicit(&stack_page_bytes, memory_order_relaxed);
 }
 
 /* The header of the slot at `base`: sixteen colours of 128 bytes, from the slot's number. */

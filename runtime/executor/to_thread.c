@@ -2,6 +2,7 @@
 /* A job that the calling task waits for: it lives on the task's stack. */
 #include <errno.h>
 
+#include "core/local.h"
 #include "core/schedule.h"
 #include "executor/executor.h"
 
@@ -42,7 +43,28 @@ intptr_t job_await(async_fn *fn, void *arg, bool slow)
 	return error ? error : task_park(task, &wait_job, &mine);
 }
 
+/* A call that sees the task-local values of who awaits it, and keeps what it sets to itself. */
+struct call {
+	async_fn *fn;
+	void *arg;
+	struct locals *locals;
+};
+
+static intptr_t run_call(void *arg)
+{
+	struct call *call = arg;
+	struct locals *outer = locals_enter(call->locals);
+	intptr_t result = call->fn(call->arg);
+
+	call->locals = locals_leave(outer);
+	return result;
+}
+
 intptr_t async_to_thread(async_fn *fn, void *arg)
 {
-	return job_await(fn, arg, false);
+	struct call call = {.fn = fn, .arg = arg, .locals = locals_capture()};
+	intptr_t result = job_await(fn ? run_call : NULL, &call, false);
+
+	locals_unref(call.locals);
+	return result;
 }

@@ -61,10 +61,12 @@ static bool withdraw_op(struct task *task)
 	return waiting->op.result == -ECANCELED;
 }
 
+#define WAIT(what) {.name = what, .keeps_result = true, .withdraw = withdraw_op}
+
 static const struct wait_class wait_op[] = {
-	[OP_POLL] = {.name = "a descriptor", .keeps_result = true, .withdraw = withdraw_op},
-	[OP_READ] = {.name = "a read", .keeps_result = true, .withdraw = withdraw_op},
-	[OP_WRITE] = {.name = "a write", .keeps_result = true, .withdraw = withdraw_op},
+	[OP_POLL] = WAIT("a descriptor"),    [OP_READ] = WAIT("a read"),          [OP_WRITE] = WAIT("a write"),
+	[OP_RECV] = WAIT("a receive"),       [OP_SEND] = WAIT("a send"),          [OP_RECVMSG] = WAIT("a message"),
+	[OP_SENDMSG] = WAIT("a send"),       [OP_ACCEPT] = WAIT("a connection"),  [OP_CONNECT] = WAIT("a connect"),
 };
 
 /* Lets others run; a cancellation that comes meanwhile is kept for the next wait, because this operation has
@@ -84,7 +86,7 @@ static void give_way(struct task *task)
 	task_suspend(task);
 }
 
-static int64_t perform(struct op op)
+int64_t fd_perform(struct op op)
 {
 	struct waiting_op waiting = {.op = op, .task = task_current()};
 	struct reactor *reactor;
@@ -106,20 +108,20 @@ static int64_t perform(struct op op)
 
 ssize_t async_read(int fd, void *buffer, size_t size)
 {
-	return perform((struct op){.code = OP_READ, .fd = fd, .buffer = buffer, .size = size});
+	return fd_perform((struct op){.code = OP_READ, .fd = fd, .buffer = buffer, .size = size});
 }
 
 ssize_t async_write(int fd, const void *buffer, size_t size)
 {
 	/* OP_WRITE only reads it. */
-	return perform((struct op){.code = OP_WRITE, .fd = fd, .buffer = (void *)(uintptr_t)buffer, .size = size});
+	return fd_perform((struct op){.code = OP_WRITE, .fd = fd, .buffer = (void *)(uintptr_t)buffer, .size = size});
 }
 
 int async_poll(int fd, short events)
 {
 	if (!events)
 		return -EINVAL;
-	return (int)perform((struct op){.code = OP_POLL, .fd = fd, .events = events});
+	return (int)fd_perform((struct op){.code = OP_POLL, .fd = fd, .events = events});
 }
 
 /* Waits for what was pending, come what may: the descriptor must not be closed before. */

@@ -45,20 +45,40 @@
 #define ORDER_ACQUIRE(address) ((void)(address))
 #endif
 
-static inline void buffer_hand_over(struct op *op)
+/* The same of the calls of sockets. */
+void buffer_hand_over_socket(const struct op *op);
+void buffer_take_back_socket(const struct op *op, int64_t result);
+
+static inline void buffer_check_readable(const void *buffer, size_t size)
 {
-	if (op->code == OP_POLL)
-		return;
-	if (op->code == OP_READ)
-		(void)VALGRIND_CHECK_MEM_IS_ADDRESSABLE(op->buffer, op->size);
-	else
-		(void)VALGRIND_CHECK_MEM_IS_DEFINED(op->buffer, op->size);
+	(void)VALGRIND_CHECK_MEM_IS_DEFINED(buffer, size);
 #ifdef BUFFER_ASAN
-	volatile char *poisoned = __asan_region_is_poisoned(op->buffer, op->size);
+	volatile char *poisoned = __asan_region_is_poisoned((void *)(uintptr_t)buffer, size);
 
 	if (poisoned)
 		(void)*poisoned; /* is reported, with this stack */
 #endif
+}
+
+static inline void buffer_check_writable(void *buffer, size_t size)
+{
+	(void)VALGRIND_CHECK_MEM_IS_ADDRESSABLE(buffer, size);
+#ifdef BUFFER_ASAN
+	volatile char *poisoned = __asan_region_is_poisoned(buffer, size);
+
+	if (poisoned)
+		*poisoned = *poisoned;
+#endif
+}
+
+static inline void buffer_hand_over(struct op *op)
+{
+	if (op->code == OP_READ)
+		buffer_check_writable(op->buffer, op->size);
+	else if (op->code == OP_WRITE)
+		buffer_check_readable(op->buffer, op->size);
+	else if (op->code != OP_POLL)
+		buffer_hand_over_socket(op);
 	ORDER_RELEASE(op);
 }
 
@@ -67,6 +87,8 @@ static inline void buffer_take_back(struct op *op, int64_t result)
 	ORDER_ACQUIRE(op);
 	if (op->code == OP_READ && result > 0)
 		(void)VALGRIND_MAKE_MEM_DEFINED(op->buffer, (size_t)result);
+	else if (op->code >= OP_RECV && result >= 0)
+		buffer_take_back_socket(op, result);
 }
 
 #endif

@@ -50,17 +50,18 @@ static int watch(struct epoll *p, struct fd_entry *e)
 
 static bool has_waiting(const struct fd_entry *e)
 {
-	return !list_empty(&e->queue[OP_POLL]) || !list_empty(&e->queue[OP_READ]) || !list_empty(&e->queue[OP_WRITE]);
+	return !list_empty(&e->queue[QUEUE_POLL]) || !list_empty(&e->queue[QUEUE_READ]) ||
+	       !list_empty(&e->queue[QUEUE_WRITE]);
 }
 
 /* Tries, in order, what waits in one direction. What can neither be done nor wait is with a worker after. */
-static void try_queue(struct epoll *p, struct fd_entry *e, int queue)
+static void try_queue(struct epoll *p, struct fd_entry *e, enum queue queue)
 {
 	list_for_each_safe(node, &e->queue[queue]) {
 		struct op *op = list_entry(node, struct op, link);
 		int64_t result = transfer_try(e, op);
 
-		if (result == -EAGAIN && e->kind == FD_FILE && queue != OP_POLL) {
+		if (result == -EAGAIN && e->kind == FD_FILE && op_suits_worker(op)) {
 			result = epoll_file_start(p, op);
 			if (result == 0) {
 				list_remove(&op->link);
@@ -70,25 +71,25 @@ static void try_queue(struct epoll *p, struct fd_entry *e, int queue)
 		}
 		if (result != -EAGAIN)
 			reactor_arrive(&p->base, op, result);
-		else if (queue != OP_POLL)
+		else if (queue != QUEUE_POLL)
 			break;
 	}
 }
 
 static void try_entry(struct epoll *p, struct fd_entry *e, uint32_t events)
 {
-	try_queue(p, e, OP_POLL);
+	try_queue(p, e, QUEUE_POLL);
 	if (events & ~(uint32_t)EPOLLOUT)
-		try_queue(p, e, OP_READ);
+		try_queue(p, e, QUEUE_READ);
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
-		try_queue(p, e, OP_WRITE);
+		try_queue(p, e, QUEUE_WRITE);
 	if (!has_waiting(e))
 		list_remove(&e->link);
 }
 
 static void fail_waiting(struct epoll *p, struct fd_entry *e, int err)
 {
-	for (int q = OP_POLL; q <= OP_WRITE; q++)
+	for (int q = QUEUE_POLL; q <= QUEUE_WRITE; q++)
 		while (!list_empty(&e->queue[q]))
 			reactor_arrive(&p->base, list_entry(e->queue[q].next, struct op, link), err);
 }
@@ -148,7 +149,7 @@ static bool epoll_submit(struct reactor *r, struct fd_entry *e, struct op *op)
 	int err = 0;
 
 	op->phase = PHASE_WAITING;
-	if (op->code == OP_POLL || list_empty(&e->queue[op->code])) {
+	if (op->code == OP_POLL || list_empty(&e->queue[queue_of(op)])) {
 		op->result = transfer_try(e, op);
 		if (op->result != -EAGAIN)
 			return true;
@@ -159,7 +160,7 @@ static bool epoll_submit(struct reactor *r, struct fd_entry *e, struct op *op)
 			err = watch(p, e);
 		bool file = e->kind == FD_FILE || (err == -EPERM && fd_entry_identify(e) == 0);
 
-		if (file && op->code != OP_POLL) {
+		if (file && op_suits_worker(op)) {
 			/* From its start on the result is the worker's. */
 			list_append(&e->queue[QUEUE_WORKER], &op->link);
 			err = epoll_file_start(p, op);
@@ -175,7 +176,7 @@ static bool epoll_submit(struct reactor *r, struct fd_entry *e, struct op *op)
 			return true;
 		}
 	}
-	list_append(&e->queue[op->code], &op->link);
+	list_append(&e->queue[queue_of(op)], &op->link);
 	if (r->virtual_time || r->embedded)
 		check(p, e);
 	else if (list_empty(&e->link))
@@ -186,7 +187,7 @@ static bool epoll_submit(struct reactor *r, struct fd_entry *e, struct op *op)
 static bool epoll_cancel(struct reactor *r, struct op *op)
 {
 	struct epoll *p = epoll_of(r);
-	struct fd_entry *e = fd_table_find(&r->table, op->fd);
+	struct fd_entry *e = op->entry;
 
 	if (op->phase == PHASE_WORKER && !epoll_file_withdraw(p, op))
 		return false;
@@ -285,7 +286,7 @@ static void epoll_free(struct epoll *p)
 	mem_free(p);
 }
 
-static void epoll_close(struct reactor *r)
+static void epoll_settle(struct reactor *r)
 {
 	struct epoll *p = epoll_of(r);
 
@@ -295,6 +296,12 @@ static void epoll_close(struct reactor *r)
 		epoll_file_finish(p);
 	}
 	job_sink_settle(&p->sink);
+}
+
+static void epoll_close(struct reactor *r)
+{
+	struct epoll *p = epoll_of(r);
+
 	if (p->pool)
 		pool_shared_release(p->pool);
 	epoll_free(p);
@@ -313,6 +320,7 @@ static const struct reactor_ops epoll_ops = {
 	.forget = epoll_forget,
 	.wait = epoll_wait_all,
 	.fd = epoll_fd,
+	.settle = epoll_settle,
 	.close = epoll_close,
 	.abandon = epoll_abandon,
 };

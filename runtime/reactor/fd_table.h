@@ -28,8 +28,14 @@ enum fd_kind {
 	FD_OTHER,    /* character devices, eventfd, timerfd, inotify, ... */
 };
 
-/* One queue for each op_code, and one for what is with a worker. */
-enum { QUEUE_WORKER = OP_WRITE + 1, QUEUES };
+/* What waits is served in order, in each direction; QUEUE_POLL and QUEUE_WORKER are not. */
+enum queue {
+	QUEUE_POLL,
+	QUEUE_READ,
+	QUEUE_WRITE,
+	QUEUE_WORKER, /* what is with a worker */
+	QUEUES,
+};
 
 struct fd_entry {
 	struct list queue[QUEUES]; /* pending operations, oldest first */
@@ -52,6 +58,23 @@ struct fd_entry *fd_table_find(const struct fd_table *table, int fd);
 /* For walking: the first entry at or after `*fd`, which moves behind it; NULL at the end. */
 struct fd_entry *fd_table_next(const struct fd_table *table, int *fd);
 void fd_table_free(struct fd_table *table);
+
+static inline enum queue queue_of(const struct op *op)
+{
+	static const uint8_t queues[] = {
+		[OP_POLL] = QUEUE_POLL,     [OP_READ] = QUEUE_READ,    [OP_WRITE] = QUEUE_WRITE,
+		[OP_RECV] = QUEUE_READ,     [OP_SEND] = QUEUE_WRITE,   [OP_RECVMSG] = QUEUE_READ,
+		[OP_SENDMSG] = QUEUE_WRITE, [OP_ACCEPT] = QUEUE_READ,  [OP_CONNECT] = QUEUE_WRITE,
+	};
+
+	return queues[op->code];
+}
+
+/* Whether a worker may carry it out where the descriptor is a file. */
+static inline bool op_suits_worker(const struct op *op)
+{
+	return op->code == OP_READ || op->code == OP_WRITE;
+}
 
 /* Finds out anew what the descriptor is. 0 or -EBADF. */
 int fd_entry_identify(struct fd_entry *e);

@@ -9,8 +9,10 @@
 #ifndef REACTOR_OP_H
 #define REACTOR_OP_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "base/list.h"
 #include "worker/pool.h"
@@ -19,7 +21,17 @@ enum op_code {
 	OP_POLL,  /* `events` holds: the result is what holds */
 	OP_READ,  /* read(2) at the current position */
 	OP_WRITE, /* write(2) at the current position, never a SIGPIPE; may write a part */
+	/* The calls of sockets. With MSG_DONTWAIT they complete at once, with -EAGAIN where they would have waited. */
+	OP_RECV,
+	OP_SEND,
+	OP_RECVMSG, /* `buffer` is the struct msghdr, `size` the room for its address */
+	OP_SENDMSG,
+	OP_ACCEPT,  /* `buffer` gets the address, or is NULL, `size` is its room; `flags` as of accept4(2) */
+	OP_CONNECT,
 };
+
+/* The result of OP_CONNECT where the backlog of a Unix socket is full; nothing tells when it is not any more. */
+#define OP_BACKLOG_FULL (-ERESTART)
 
 enum op_state {
 	OP_IDLE,    /* the owner's */
@@ -27,13 +39,17 @@ enum op_state {
 	OP_ARRIVED, /* the reactor's: the result is set, `complete` is about to be called */
 };
 
+struct fd_entry;
+
 struct op {
 	/* Filled in by the owner. */
 	uint8_t code; /* enum op_code */
 	int fd;
 	short events;
-	void *buffer; /* OP_WRITE only reads it */
+	int flags;    /* of the calls of sockets */
+	void *buffer; /* what sends only reads it */
 	size_t size;  /* what exceeds 2 GiB - 4 KiB is not transferred, as with read(2) */
+	socklen_t *length; /* OP_ACCEPT: the size of the address, room on entry */
 	void (*complete)(struct op *op); /* may submit again, and may free the operation */
 
 	/* Set by the reactor. */
@@ -41,8 +57,10 @@ struct op {
 	uint8_t phase;     /* the backend's: where the operation is */
 	bool cancelling;   /* withdrawal was asked for */
 	bool closing;      /* the descriptor is being closed: ends with -EBADF instead of -ECANCELED */
+	bool connecting;   /* OP_CONNECT: has been begun, what is awaited is its outcome */
 	bool holds_time;   /* will end by itself, so a virtual clock must not jump past it */
 	int64_t result;    /* >= 0, or -errno */
+	struct fd_entry *entry;
 	struct list link;  /* among the operations of its descriptor, or of those that arrived */
 	struct job job;    /* epoll: what a file needs a worker for */
 };

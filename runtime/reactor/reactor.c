@@ -12,6 +12,7 @@
 #include "base/fault.h"
 #include "reactor/buffer.h"
 #include "reactor/reactor_impl.h"
+#include "reactor/transfer.h"
 
 int reactor_init(struct reactor *r, const struct reactor_ops *ops, const struct reactor_options *options)
 {
@@ -22,6 +23,17 @@ int reactor_init(struct reactor *r, const struct reactor_ops *ops, const struct 
 
 	r->wake_fd = fd;
 	return fd < 0 ? fd : 0;
+}
+
+/* Descriptors that were made for tasks that do not go on. */
+static void drop_arrived(struct reactor *r)
+{
+	list_for_each(node, &r->arrived) {
+		struct op *op = list_entry(node, struct op, link);
+
+		if (op->code == OP_ACCEPT && op->result >= 0)
+			close((int)op->result);
+	}
 }
 
 void reactor_fini(struct reactor *r)
@@ -84,12 +96,19 @@ static int deliver(struct reactor *r)
 	return (int)n;
 }
 
+/* Does not overtake what waits. */
+static bool try_once(struct op *op)
+{
+	op->result = list_empty(&op->entry->queue[queue_of(op)]) ? transfer_try(op->entry, op) : -EAGAIN;
+	return true;
+}
+
 bool reactor_submit(struct reactor *r, struct op *op)
 {
 	struct fd_entry *e;
 	int err = fd_table_get(&r->table, op->fd, &e);
 
-	op->cancelling = op->closing = op->holds_time = false;
+	op->cancelling = op->closing = op->connecting = op->holds_time = false;
 	list_init(&op->link);
 	if (err == 0 && r->virtual_time)
 		err = fd_entry_identify(e);
@@ -99,14 +118,15 @@ bool reactor_submit(struct reactor *r, struct op *op)
 	}
 	if (op->size > TRANSFER_MAX)
 		op->size = TRANSFER_MAX;
+	op->entry = e;
 	buffer_hand_over(op);
 	op->state = OP_PENDING;
-	if (r->ops->submit(r, e, op)) {
+	if (op->flags & MSG_DONTWAIT ? try_once(op) : r->ops->submit(r, e, op)) {
 		buffer_take_back(op, op->result);
 		op->state = OP_IDLE;
 		return true;
 	}
-	op->holds_time = r->virtual_time && op->code != OP_POLL && e->kind == FD_FILE;
+	op->holds_time = r->virtual_time && op_suits_worker(op) && e->kind == FD_FILE;
 	account(r, op, 1);
 	return false;
 }
@@ -197,6 +217,8 @@ void reactor_close(struct reactor *r)
 
 	for (int fd = 0; (e = fd_table_next(&r->table, &fd));)
 		withdraw_all(r, e);
+	r->ops->settle(r);
+	drop_arrived(r);
 	r->ops->close(r);
 }
 

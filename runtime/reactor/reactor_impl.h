@@ -21,7 +21,9 @@ struct reactor_ops {
 	/* Waits and moves what completed to `arrived`. 0 or -errno. */
 	int (*wait)(struct reactor *r, int64_t timeout);
 	int (*fd)(struct reactor *r);
-	/* Withdrawal of every operation was asked for: waits until all have arrived, and frees. */
+	/* Withdrawal of every operation was asked for: waits until all have arrived. */
+	void (*settle)(struct reactor *r);
+	/* After that, frees. */
 	void (*close)(struct reactor *r);
 	void (*abandon)(struct reactor *r);
 };

@@ -27,15 +27,6 @@
 #define RWF_NOSIGNAL 0x00000100
 #endif
 
-#define RETRY_EINTR(call) \
-	({ \
-		int64_t retry_result_; \
-		do \
-			retry_result_ = (call); \
-		while (retry_result_ == -EINTR); \
-		retry_result_; \
-	})
-
 struct pipe_guard {
 	sigset_t old;
 	bool active, was_pending;
@@ -78,7 +69,7 @@ static void guard_end(struct pipe_guard *guard, bool raised)
 	pthread_sigmask(SIG_SETMASK, &guard->old, NULL);
 }
 
-static int64_t poll_now(int fd, short events)
+int64_t transfer_poll(int fd, short events)
 {
 	struct pollfd pfd = {.fd = fd, .events = events};
 	int64_t n = RETRY_EINTR(SYS("poll", poll(&pfd, 1, 0)));
@@ -166,7 +157,7 @@ static int64_t try_without_flags(struct fd_entry *e, const struct op *op)
 	if (e->kind == FD_FILE)
 		return -EAGAIN;
 	if (fd < 0) {
-		int64_t ready = poll_now(e->fd, reads ? POLLIN : POLLOUT);
+		int64_t ready = transfer_poll(e->fd, reads ? POLLIN : POLLOUT);
 
 		if (ready < 0)
 			return ready;
@@ -201,10 +192,12 @@ static int64_t try_socket(struct fd_entry *e, const struct op *op)
 	return RETRY_EINTR(SYS("send", send(e->fd, op->buffer, op->size, MSG_DONTWAIT | MSG_NOSIGNAL)));
 }
 
-int64_t transfer_try(struct fd_entry *e, const struct op *op)
+int64_t transfer_try(struct fd_entry *e, struct op *op)
 {
 	if (op->code == OP_POLL)
-		return poll_now(e->fd, op->events);
+		return transfer_poll(e->fd, op->events);
+	if (op->code >= OP_RECV)
+		return transfer_socket(op);
 	if (e->kind == FD_SOCKET) {
 		int64_t n = try_socket(e, op);
 

@@ -1,100 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * DESIGN. Operations are queued in the submission ring and go to the kernel with the next wait, in one call.
- *
- * Of the reads of a descriptor only the oldest is in the kernel, and so with its writes: the kernel would serve
- * the others in whatever order. Followers wait in the entry's queue; an entry whose oldest operation is to be
- * started is in `restart`. Reaping completions never submits, so it may be done wherever room is needed.
- *
- * A write to a pipe raises SIGPIPE in our thread when the kernel gets to it, wherever we are then. So pipes are
- * written to from here, and the kernel only tells when there is room.
+ * Reaping completions never submits, so it may be done wherever room is needed.
  */
 #ifdef HAVE_LIBURING
-#include "reactor/uring_probe.h"
+#include "reactor/uring_impl.h"
 
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/memory.h"
 #include "reactor/buffer.h"
-#include "reactor/reactor_impl.h"
-#include "reactor/transfer.h"
 
-/* user_data is an operation's address, or one of these. */
-#define TAG_CANCEL 1
-#define TAG_WAKE 2
-
-/* op->phase */
-#define IN_KERNEL 1  /* submitted, or in the submission ring */
-#define READINESS 2  /* what is asked for is readiness, to try again then */
-#define WITHDRAWN 4  /* the kernel has been asked to cancel */
-
-struct uring {
-	struct reactor base;
-	struct io_uring ring;
-	struct list restart;
-	size_t in_kernel;
-	bool wake_armed;
-	bool cancels_owed; /* there was no room to ask for some cancellations */
-	int notify_fd;     /* eventfd that the kernel writes at completions, for who polls; < 0: none */
-	int watch_fd;      /* epoll of notify_fd and wake_fd; < 0: none */
-	uint64_t wake_value;
-};
-
-static struct uring *uring_of(struct reactor *r)
-{
-	return container_of(r, struct uring, base);
-}
-
-static void schedule(struct uring *u, struct fd_entry *e)
-{
-	if (list_empty(&e->link))
-		list_append(&u->restart, &e->link);
-}
-
-/* True if the operation has to be started again. */
-static bool goes_on(struct fd_entry *e, struct op *op, int result)
-{
-	if (op->code == OP_POLL)
-		return result == -EINTR;
-	if (op->phase & READINESS) {
-		op->phase = 0;
-		return result >= 0;
-	}
-	op->phase = 0;
-	if (result == -EAGAIN) /* O_NONBLOCK is set, and the kernel is one that heeds it */
-		op->phase = READINESS;
-	/* The number stands for something else than it did. */
-	bool changed = result == -ENOTSOCK && op->code == OP_WRITE && e->kind == FD_SOCKET &&
-		       fd_entry_identify(e) == 0 && e->kind != FD_SOCKET;
-
-	return changed || result == -EAGAIN || result == -EINTR;
-}
-
-static void completed(struct uring *u, struct op *op, int result)
-{
-	struct fd_entry *e = fd_table_find(&u->base.table, op->fd);
-
-	u->in_kernel--;
-	op->phase &= (uint8_t)~IN_KERNEL;
-	if (!goes_on(e, op, result)) {
-		reactor_arrive(&u->base, op, result);
-	} else if (op->cancelling) {
-		reactor_arrive(&u->base, op, -ECANCELED);
-	} else {
-		list_remove(&op->link);
-		list_prepend(&e->queue[op->code], &op->link);
-	}
-	schedule(u, e);
-}
-
-/* How many there were. */
-static unsigned reap(struct uring *u)
+unsigned uring_reap(struct uring *u)
 {
 	struct io_uring_cqe *cqe;
 	unsigned head, n = 0;
@@ -104,11 +26,16 @@ static unsigned reap(struct uring *u)
 		if (cqe->user_data == TAG_WAKE) {
 			u->wake_armed = false;
 			ORDER_ACQUIRE(&u->base);
-		} else if (cqe->user_data != TAG_CANCEL) {
-			completed(u, (struct op *)(uintptr_t)cqe->user_data, cqe->res);
+		} else if (cqe->user_data == TAG_CANCEL) {
+			u->cancels_lost |= cqe->res == -ENOENT;
+		} else {
+			uring_completed(u, (struct op *)(uintptr_t)cqe->user_data, cqe->res);
 		}
 	}
 	io_uring_cq_advance(&u->ring, n);
+	/* Most of them had just completed. */
+	u->cancels_lost &= u->withdrawn > 0;
+	u->cancels_owed |= u->cancels_lost;
 	return n;
 }
 
@@ -121,23 +48,22 @@ static bool has_more(struct uring *u)
 	return IO_URING_READ_ONCE(*u->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
-static int reap_all(struct uring *u)
+int uring_reap_all(struct uring *u)
 {
 	unsigned n;
 	int err = 0;
 
-	reap(u);
+	uring_reap(u);
 	do {
 		if (!has_more(u))
 			return 0;
 		err = URING("io_uring_enter", io_uring_get_events(&u->ring));
-		n = reap(u);
+		n = uring_reap(u);
 	} while (err >= 0 && n > 0);
 	return err < 0 && err != -EINTR ? err : 0;
 }
 
-/* Room for a submission, or NULL and the reason. */
-static struct io_uring_sqe *get_sqe(struct uring *u, int *ret_error)
+struct io_uring_sqe *uring_get_sqe(struct uring *u, int *ret_error)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
 
@@ -145,7 +71,7 @@ static struct io_uring_sqe *get_sqe(struct uring *u, int *ret_error)
 		*ret_error = URING("io_uring_enter", io_uring_submit(&u->ring));
 		/* What it may want is room for completions. */
 		if (*ret_error < 0)
-			reap_all(u);
+			uring_reap_all(u);
 		if (u->base.arrivals && u->base.embedded)
 			reactor_wake(&u->base);
 		sqe = io_uring_get_sqe(&u->ring);
@@ -153,142 +79,6 @@ static struct io_uring_sqe *get_sqe(struct uring *u, int *ret_error)
 	if (!sqe && *ret_error >= 0)
 		*ret_error = -EAGAIN;
 	return sqe;
-}
-
-/* Whether a write must be done from here. Sets the result if it could be. */
-static bool write_pipe(struct fd_entry *e, struct op *op)
-{
-	/* Sockets say so when they are none, and pipes are asked below. */
-	if (e->kind != FD_SOCKET && e->kind != FD_PIPE) {
-		op->result = fd_entry_identify(e);
-		if (op->result < 0)
-			return true;
-	}
-	if (e->kind != FD_PIPE)
-		return false;
-	op->result = transfer_try(e, op);
-	if (op->result != -EAGAIN)
-		return true;
-	op->result = fd_entry_identify(e);
-	if (e->kind == FD_PIPE)
-		op->phase = READINESS;
-	return op->result < 0;
-}
-
-static void prepare(struct io_uring_sqe *sqe, const struct fd_entry *e, const struct op *op)
-{
-	unsigned size = (unsigned)op->size;
-
-	if (op->code == OP_POLL)
-		io_uring_prep_poll_add(sqe, op->fd, (unsigned short)op->events);
-	else if (op->phase & READINESS)
-		io_uring_prep_poll_add(sqe, op->fd, op->code == OP_READ ? POLLIN : POLLOUT);
-	else if (op->code == OP_READ)
-		io_uring_prep_read(sqe, op->fd, op->buffer, size, (uint64_t)-1);
-	else if (e->kind == FD_SOCKET)
-		io_uring_prep_send(sqe, op->fd, op->buffer, size, MSG_NOSIGNAL);
-	else
-		io_uring_prep_write(sqe, op->fd, op->buffer, size, (uint64_t)-1);
-}
-
-/* True if it completed at once. */
-static bool start(struct uring *u, struct fd_entry *e, struct op *op)
-{
-	int err = 0;
-
-	if (op->code == OP_WRITE && !(op->phase & READINESS) && write_pipe(e, op))
-		return true;
-	struct io_uring_sqe *sqe = get_sqe(u, &err);
-
-	if (!sqe) {
-		op->result = err;
-		return true;
-	}
-	prepare(sqe, e, op);
-	io_uring_sqe_set_data64(sqe, (uintptr_t)op);
-	op->phase |= IN_KERNEL;
-	u->in_kernel++;
-	return false;
-}
-
-static void restart(struct uring *u)
-{
-	struct list *node;
-
-	while ((node = list_pop(&u->restart))) {
-		struct fd_entry *e = list_entry(node, struct fd_entry, link);
-
-		for (int q = OP_POLL; q <= OP_WRITE; q++) {
-			while (!list_empty(&e->queue[q])) {
-				struct op *op = list_entry(e->queue[q].next, struct op, link);
-
-				if (op->phase & IN_KERNEL || !start(u, e, op))
-					break;
-				reactor_arrive(&u->base, op, op->result);
-			}
-		}
-	}
-}
-
-static bool uring_submit(struct reactor *r, struct fd_entry *e, struct op *op)
-{
-	struct uring *u = uring_of(r);
-	bool first = op->code == OP_POLL || list_empty(&e->queue[op->code]);
-
-	op->phase = 0;
-	if (first && start(u, e, op))
-		return true;
-	list_append(&e->queue[op->code], &op->link);
-	return false;
-}
-
-static void withdraw(struct uring *u, struct op *op)
-{
-	int err = 0;
-	struct io_uring_sqe *sqe = get_sqe(u, &err);
-
-	if (!sqe) {
-		u->cancels_owed = true;
-		return;
-	}
-	/* Finding room may have brought its completion. */
-	if (op->state != OP_PENDING || !(op->phase & IN_KERNEL)) {
-		io_uring_prep_nop(sqe);
-	} else {
-		io_uring_prep_cancel64(sqe, (uintptr_t)op, 0);
-		op->phase |= WITHDRAWN;
-	}
-	io_uring_sqe_set_data64(sqe, TAG_CANCEL);
-}
-
-static void send_owed_cancels(struct uring *u)
-{
-	struct fd_entry *e;
-
-	u->cancels_owed = false;
-	for (int fd = 0; (e = fd_table_next(&u->base.table, &fd));) {
-		for (int q = OP_POLL; q <= OP_WRITE && !u->cancels_owed; q++) {
-			list_for_each_safe(node, &e->queue[q]) {
-				struct op *op = list_entry(node, struct op, link);
-
-				if (!op->cancelling || op->phase & WITHDRAWN || !(op->phase & IN_KERNEL))
-					continue;
-				withdraw(u, op);
-			}
-		}
-	}
-}
-
-static bool uring_cancel(struct reactor *r, struct op *op)
-{
-	struct uring *u = uring_of(r);
-
-	if (!(op->phase & IN_KERNEL)) {
-		reactor_take_back(r, op);
-		return true;
-	}
-	withdraw(u, op);
-	return false;
 }
 
 static void uring_forget(struct reactor *r, struct fd_entry *e)
@@ -304,7 +94,7 @@ static void uring_forget(struct reactor *r, struct fd_entry *e)
 static void arm_wake(struct uring *u)
 {
 	int err = 0;
-	struct io_uring_sqe *sqe = u->wake_armed ? NULL : get_sqe(u, &err);
+	struct io_uring_sqe *sqe = u->wake_armed ? NULL : uring_get_sqe(u, &err);
 
 	if (!sqe)
 		return;
@@ -329,7 +119,7 @@ static int wait_outside(struct uring *u, int64_t timeout)
 	struct timespec ts = clock_timespec(timeout);
 	int err = URING("io_uring_enter", io_uring_submit_and_get_events(&u->ring));
 
-	reap(u);
+	uring_reap(u);
 	if (err < 0 || u->base.arrivals || !u->wake_armed)
 		return err;
 	return (int)SYS("ppoll", ppoll(&pfd, 1, timeout < 0 ? NULL : &ts, NULL));
@@ -364,15 +154,15 @@ static int uring_wait(struct reactor *r, int64_t timeout)
 		count = 0;
 	arm_wake(u);
 	if (u->cancels_owed)
-		send_owed_cancels(u);
-	restart(u);
+		uring_send_owed_cancels(u);
+	uring_restart(u);
 	/* Without a read on the eventfd, a wake would be missed. */
 	if (r->arrivals || !u->wake_armed || io_uring_cq_ready(&u->ring))
 		timeout = 0;
 	int err = enter(u, timeout);
-	int more = reap_all(u);
+	int more = uring_reap_all(u);
 
-	restart(u);
+	uring_restart(u);
 	return err < 0 ? err : more;
 }
 
@@ -425,7 +215,7 @@ static void uring_free(struct uring *u)
 	mem_free(u);
 }
 
-static void uring_close(struct reactor *r)
+static void uring_settle(struct reactor *r)
 {
 	struct uring *u = uring_of(r);
 
@@ -433,10 +223,16 @@ static void uring_close(struct reactor *r)
 	reactor_wake(r);
 	while (u->in_kernel || u->wake_armed) {
 		if (u->cancels_owed)
-			send_owed_cancels(u);
+			uring_send_owed_cancels(u);
 		enter(u, -1);
-		reap_all(u);
+		uring_reap_all(u);
 	}
+}
+
+static void uring_close(struct reactor *r)
+{
+	struct uring *u = uring_of(r);
+
 	io_uring_queue_exit(&u->ring);
 	uring_free(u);
 }
@@ -457,6 +253,7 @@ static const struct reactor_ops uring_ops = {
 	.forget = uring_forget,
 	.wait = uring_wait,
 	.fd = uring_fd,
+	.settle = uring_settle,
 	.close = uring_close,
 	.abandon = uring_abandon,
 };

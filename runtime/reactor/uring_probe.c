@@ -48,6 +48,11 @@ static const struct {
 	{IORING_OP_SEND, "the kernel's io_uring lacks IORING_OP_SEND"},
 	{IORING_OP_POLL_ADD, "the kernel's io_uring lacks IORING_OP_POLL_ADD"},
 	{IORING_OP_ASYNC_CANCEL, "the kernel's io_uring lacks IORING_OP_ASYNC_CANCEL"},
+	{IORING_OP_RECV, "the kernel's io_uring lacks IORING_OP_RECV"},
+	{IORING_OP_RECVMSG, "the kernel's io_uring lacks IORING_OP_RECVMSG"},
+	{IORING_OP_SENDMSG, "the kernel's io_uring lacks IORING_OP_SENDMSG"},
+	{IORING_OP_ACCEPT, "the kernel's io_uring lacks IORING_OP_ACCEPT"},
+	{IORING_OP_CONNECT, "the kernel's io_uring lacks IORING_OP_CONNECT"},
 };
 
 static const char *refusal(int err)

@@ -77,10 +77,20 @@ test_too_many_workers()
 	err_has "--workers: 513 is too many for --mode=procs; expected a whole number from 1 to 512"
 }
 
+# The processes whose stat line has $2 as its field $1, counted from behind the name: 2 is the parent, 3 the group.
+processes_with()
+{
+	for stat in /proc/[0-9]*/stat; do
+		pid_of=${stat#/proc/}
+		sed 's/.*) //' "$stat" 2>/dev/null | awk -v field="$1" -v value="$2" -v pid="${pid_of%/stat}" \
+			'$field == value && $1 != "Z" { print pid }'
+	done
+}
+
 # Processes of the group that this test has given the command.
 left_over()
 {
-	pgrep -g "$1"
+	[ -n "$(processes_with 3 "$1")" ]
 }
 
 none_left_over()
@@ -126,8 +136,8 @@ test_a_killed_worker_is_an_error()
 	skip_under valgrind
 	start run primes --mode=procs --workers=2 7 18446744073709551557
 	eventually grep -q '^7 is a prime number' out
-	server=$(pgrep -P $pid)
-	worker=$(pgrep -P "$server" | head -n 1)
+	server=$(processes_with 2 $pid)
+	worker=$(processes_with 2 "$server" | head -n 1)
 	kill -KILL "$worker"
 	wait $pid
 	status=$?

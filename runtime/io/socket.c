@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include <async/socket.h>
+#include <async/task.h>
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "io/fd.h"
+
+/* How long a connect waits before it looks again for room in a Unix socket's backlog; twice as long each time. */
+#define BACKLOG_WAIT_MIN (1 * ASYNC_MS)
+#define BACKLOG_WAIT_MAX (64 * ASYNC_MS)
+
+int async_socket(int domain, int type, int protocol)
+{
+	return (int)SYS("socket", socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+}
+
+int async_unix_address(const char *path, struct sockaddr_un *ret_address)
+{
+	if (!path || !ret_address)
+		return -EINVAL;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t length = strlen(path), size = offsetof(struct sockaddr_un, sun_path);
+
+	if (path[0] == '@') {
+		/* An abstract name begins with a zero, and ends where the size says. */
+		if (length > sizeof(address.sun_path))
+			return -ENAMETOOLONG;
+		memcpy(address.sun_path + 1, path + 1, length - 1);
+		size += length;
+	} else if (length > 0) {
+		if (length >= sizeof(address.sun_path))
+			return -ENAMETOOLONG;
+		memcpy(address.sun_path, path, length);
+		size += length + 1;
+	}
+	*ret_address = address;
+	return (int)size;
+}
+
+/* An operation only reads the buffer of what sends. */
+static void *unconst(const void *buffer)
+{
+	return (void *)(uintptr_t)buffer;
+}
+
+int async_accept(int fd, struct sockaddr *address, socklen_t *size)
+{
+	return (int)fd_perform((struct op){
+		.code = OP_ACCEPT,
+		.fd = fd,
+		.flags = SOCK_NONBLOCK | SOCK_CLOEXEC,
+		.buffer = address,
+		.size = address && size ? *size : 0,
+		.length = address ? size : NULL,
+	});
+}
+
+int async_connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+	async_time delay = BACKLOG_WAIT_MIN;
+
+	for (;;) {
+		int error = (int)fd_perform(
+			(struct op){.code = OP_CONNECT, .fd = fd, .buffer = unconst(address), .size = size});
+
+		if (error != OP_BACKLOG_FULL)
+			return error;
+		error = (int)async_sleep(delay);
+		if (error < 0)
+			return error;
+		if (delay < BACKLOG_WAIT_MAX)
+			delay *= 2;
+	}
+}
+
+static ssize_t transfer(struct op op)
+{
+	return op.flags & MSG_WAITALL ? -EINVAL : fd_perform(op);
+}
+
+ssize_t async_recv(int fd, void *buffer, size_t size, int flags)
+{
+	return transfer((struct op){.code = OP_RECV, .fd = fd, .flags = flags, .buffer = buffer, .size = size});
+}
+
+ssize_t async_send(int fd, const void *buffer, size_t size, int flags)
+{
+	return transfer((struct op){.code = OP_SEND, .fd = fd, .flags = flags, .buffer = unconst(buffer), .size = size});
+}
+
+ssize_t async_recvmsg(int fd, struct msghdr *message, int flags)
+{
+	if (!message)
+		return -EINVAL;
+	return transfer((struct op){
+		.code = OP_RECVMSG,
+		.fd = fd,
+		.flags = flags,
+		.buffer = message,
+		.size = message->msg_name ? message->msg_namelen : 0,
+	});
+}
+
+ssize_t async_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	if (!message)
+		return -EINVAL;
+	return transfer((struct op){.code = OP_SENDMSG, .fd = fd, .flags = flags, .buffer = unconst(message)});
+}
+
+ssize_t async_recvfrom(int fd, void *buffer, size_t size, int flags, struct sockaddr *address, socklen_t *address_size)
+{
+	struct iovec part = {.iov_base = buffer, .iov_len = size};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (address && !address_size)
+		return -EINVAL;
+	if (address) {
+		message.msg_name = address;
+		message.msg_namelen = *address_size;
+	}
+	ssize_t count = async_recvmsg(fd, &message, flags);
+
+	if (count >= 0 && address)
+		*address_size = message.msg_namelen;
+	return count;
+}
+
+ssize_t async_sendto(int fd, const void *buffer, size_t size, int flags, const struct sockaddr *address,
+		     socklen_t address_size)
+{
+	struct iovec part = {.iov_base = unconst(buffer), .iov_len = size};
+	struct msghdr message = {
+		.msg_name = unconst(address), .msg_namelen = address_size, .msg_iov = &part, .msg_iovlen = 1};
+
+	return async_sendmsg(fd, &message, flags);
+}
