@@ -36,8 +36,13 @@
 #include <async/executor.h>
 #include <async/executor_ops.h>
 #include <async/io.h>
+#include <async/socket.h>
+#include <async/file.h>
 #include <async/process_pool.h>
 #include <async/signal.h>
+#include <async/reader.h>
+#include <async/resolve.h>
+#include <async/process.h>
 #include <async/run.h>
 #include <async/system.h>
 

@@ -281,6 +281,105 @@ static void test_many_levels(void **state)
 	assert_int_equal(run_virtual(deep, (void *)100), 100);
 }
 
+static int destroyed, dropped;
+
+static void count_destroy(void *arg)
+{
+	(void)arg;
+	destroyed++;
+}
+
+static void count_drop(intptr_t result)
+{
+	dropped += result == 3;
+}
+
+static intptr_t give_three(void *arg)
+{
+	(void)arg;
+	return 3;
+}
+
+static intptr_t unwanted(void *arg)
+{
+	struct async_task_options options = ASYNC_TASK_OPTIONS_INIT;
+
+	(void)arg;
+	destroyed = dropped = 0;
+	options.eager = true;
+	options.destroy = count_destroy;
+	options.drop = count_drop;
+	async_release(async_create_task_with(give_three, NULL, &options));
+	assert_int_equal(dropped, 1);
+	async_task *task = async_create_task_with(give_three, NULL, &options);
+	assert_int_equal(async_await(task), 3);
+	assert_int_equal(dropped, 1);
+	/* The bodies ran: the arguments were theirs. */
+	assert_int_equal(destroyed, 0);
+	options.stack_size = 1;
+	assert_int_equal(async_await(async_create_task_with(give_three, NULL, &options)), -EINVAL);
+	assert_int_equal(destroyed, 1);
+	return 0;
+}
+
+static void test_values_have_an_owner(void **state)
+{
+	(void)state;
+	assert_int_equal(run_virtual(unwanted, NULL), 0);
+	for_each_seed(unwanted, 200);
+}
+
+static intptr_t leave_failing(void *arg)
+{
+	async_task *task = create(failing, NULL);
+
+	(void)arg;
+	assert_true(async_done(task));
+	assert_int_equal(reports.count, 0);
+	async_release(task);
+	return (intptr_t)reports.count;
+}
+
+static void test_an_unread_failure_is_reported_once(void **state)
+{
+	struct async_options options = test_options();
+
+	(void)state;
+	assert_int_equal(run_with(leave_failing, NULL, &options), 1);
+	assert_int_equal(reports.count, 1);
+	assert_int_equal(reports.error, -EIO);
+	forget_notes();
+}
+
+static intptr_t count_tasks(void *arg)
+{
+	(void)arg;
+	return async_all_tasks(NULL, NULL, 0);
+}
+
+static intptr_t live(void *arg)
+{
+	async_task *task = create(count_tasks, NULL);
+
+	(void)arg;
+	/* While it ran there were two, though this one has a reference of it still. */
+	assert_int_equal(async_all_tasks(NULL, NULL, 0), 1);
+	assert_int_equal(async_await(task), 2);
+	task = create_step(&k);
+	assert_int_equal(async_all_tasks(NULL, NULL, 0), 2);
+	assert_int_equal(async_await(task), 0);
+	assert_int_equal(async_all_tasks(NULL, NULL, 0), 1);
+	return 0;
+}
+
+static void test_is_alive_while_it_runs(void **state)
+{
+	(void)state;
+	assert_int_equal(run_virtual(live, NULL), 0);
+	assert_noted("k0 k1");
+	for_each_seed(live, 200);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +391,9 @@ int main(void)
 		TEST(test_from_a_callback),
 		TEST(test_with_gather_and_timeout),
 		TEST(test_many_levels),
+		TEST(test_values_have_an_owner),
+		TEST(test_an_unread_failure_is_reported_once),
+		TEST(test_is_alive_while_it_runs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

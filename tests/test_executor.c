@@ -474,6 +474,47 @@ static intptr_t limited(void *arg)
 	return 0;
 }
 
+#define DEFAULT_MAX 32
+
+/* More jobs than threads are allowed, all of which wait: as many run as there can be. */
+static intptr_t fill_by_default(void *arg)
+{
+	struct async_system_info info = {.size = sizeof(info)};
+	struct gate gates[DEFAULT_MAX + 1];
+	async_future *fs[DEFAULT_MAX + 1];
+	async_executor *mine;
+
+	(void)arg;
+	assert_int_equal(async_get_system_info(&info), 0);
+	size_t limit = info.processors + 4 < DEFAULT_MAX ? info.processors + 4 : DEFAULT_MAX;
+	assert_int_equal(info.default_workers, limit);
+	assert_int_equal(async_thread_pool_new(NULL, &mine), 0);
+	for (size_t i = 0; i <= limit; i++) {
+		gate_init(&gates[i], (intptr_t)i);
+		fs[i] = submit(mine, pass_gate, &gates[i]);
+	}
+	give_way(1);
+	for (size_t i = 0; i < limit; i++)
+		gate_wait(&gates[i].started);
+	assert_int_equal(async_executor_threads(mine), limit);
+	assert_int_equal(runs, limit);
+	for (size_t i = 0; i <= limit; i++)
+		sem_post(&gates[i].go);
+	for (size_t i = 0; i <= limit; i++)
+		assert_int_equal(async_await(fs[i]), i);
+	assert_int_equal(async_executor_threads(mine), limit);
+	async_executor_free(mine);
+	return 0;
+}
+
+static void threads_have_a_limit_by_default(void **state)
+{
+	(void)state;
+	forget();
+	assert_int_equal(run_virtual(fill_by_default, NULL), 0);
+	assert_int_equal(dropped + destroyed, 0);
+}
+
 static void threads_have_a_limit(void **state)
 {
 	(void)state;
@@ -636,6 +677,7 @@ int main(void)
 		TEST(a_worker_cannot_wait_for_itself),
 		TEST(closing_waits_for_jobs),
 		TEST(threads_have_a_limit),
+		TEST(threads_have_a_limit_by_default),
 		TEST(threads_are_started_when_none_is_idle),
 		TEST(slow_jobs_leave_a_thread),
 		TEST(a_thread_that_cannot_be_started),

@@ -367,6 +367,43 @@ static void test_map_in_flight(void **state)
 	assert_int_equal(run_virtual(map_in_flight, NULL), 0);
 }
 
+/* Without a limit everything is submitted in one batch; the order in which jobs end is not that of the results. */
+static intptr_t map_at_once(void *arg)
+{
+	struct holder holder = {0};
+	async_executor *executor = holder_new(&holder);
+	void *args[5];
+	intptr_t results[5];
+	async_job *jobs[5];
+
+	(void)arg;
+	for (intptr_t i = 0; i < 5; i++)
+		args[i] = (void *)i;
+	async_future *map = async_executor_map(executor, twice, args, 5, 0, results);
+	give_way(1);
+	assert_int_equal(holder.held, 5);
+	assert_int_equal(holder.batches, 1);
+	for (int i = 0; i < 5; i++)
+		jobs[i] = take(&holder);
+	for (int i = 4; i >= 0; i--) {
+		assert_false(async_done(map));
+		async_job_run(jobs[i]);
+		give_way(2);
+	}
+	assert_int_equal(async_await(map), 5);
+	for (intptr_t i = 0; i < 5; i++)
+		assert_int_equal(results[i], 2 * i);
+	async_executor_free(executor);
+	return 0;
+}
+
+static void test_map_at_once(void **state)
+{
+	(void)state;
+	assert_int_equal(run_virtual(map_at_once, NULL), 0);
+	for_each_seed(map_at_once, 200);
+}
+
 /* The first error takes back what has not begun, and the map is done when nothing runs any more. */
 static intptr_t map_fails(void *arg)
 {
@@ -513,6 +550,7 @@ int main(void)
 		TEST(test_inline_executor),
 		TEST(test_without_cancel),
 		TEST(test_map_in_flight),
+		TEST(test_map_at_once),
 		TEST(test_map_fails),
 		TEST(test_map_cancelled),
 		TEST(test_another_thread_gives_back),

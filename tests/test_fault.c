@@ -48,7 +48,7 @@ static intptr_t owner(void *arg)
 	return 1;
 }
 
-static async_task *start_owner(void *arg)
+static struct async_task_options owner_options(bool eager)
 {
 	struct async_task_options options = ASYNC_TASK_OPTIONS_INIT;
 
@@ -56,6 +56,21 @@ static async_task *start_owner(void *arg)
 	options.name = "owner";
 	options.destroy = dispose_argument;
 	options.drop = dispose_result;
+	options.eager = eager;
+	return options;
+}
+
+static async_task *start_owner(void *arg)
+{
+	struct async_task_options options = owner_options(false);
+
+	return async_create_task_with(owner, arg, &options);
+}
+
+static async_task *start_eager_owner(void *arg)
+{
+	struct async_task_options options = owner_options(true);
+
 	return async_create_task_with(owner, arg, &options);
 }
 
@@ -80,6 +95,16 @@ static intptr_t tasks(void *arg)
 	for (int i = 0; i < 3; i++)
 		error = first_error(error, consume(async_await(fs[i])));
 	return error;
+}
+
+/* One that gets no stack within the call begins an iteration later. */
+static intptr_t eager_tasks(void *arg)
+{
+	async_task *fs[2] = {start_eager_owner(NULL), start_eager_owner((void *)1)};
+	intptr_t error = consume(async_await(fs[0]));
+
+	(void)arg;
+	return first_error(error, consume(async_await(fs[1])));
 }
 
 /* Run by async_run: if it fails early, the tasks it leaves are cancelled and clean up. */
@@ -125,6 +150,110 @@ static intptr_t waits(void *arg)
 		begun = async_timeout_end(&scope, async_sleep(100));
 	late = first_error(late == -ETIMEDOUT ? 0 : late, begun == -ETIMEDOUT ? 0 : begun);
 	return first_error(first_error(waited, gathered), first_error(one, late));
+}
+
+static intptr_t groups(void *arg)
+{
+	struct async_group group = ASYNC_GROUP_INIT;
+	intptr_t error = async_group_begin(&group);
+
+	(void)arg;
+	if (error)
+		return error;
+	struct async_task_options options = owner_options(false);
+	error = async_group_spawn(&group, owner, NULL, &options);
+	options = owner_options(true);
+	async_task *task = async_group_create_task_with(&group, owner, (void *)1, &options);
+	error = first_error(error, async_done(task) ? async_error(task) : 0);
+	error = async_group_end(&group, error);
+
+	intptr_t begun = async_group_begin(&group);
+	if (begun)
+		return first_error(error, begun);
+	options = owner_options(false);
+	intptr_t spawned = async_group_spawn(&group, owner, (void *)1, &options);
+	intptr_t slept = async_sleep(0);
+	async_group_cancel(&group);
+	return first_error(error, async_group_end(&group, first_error(spawned, slept)));
+}
+
+static intptr_t shields(void *arg)
+{
+	intptr_t error = consume(async_await(async_shield(start_owner((void *)1))));
+	async_task *inner = start_owner((void *)1);
+	async_future *shield = async_shield(async_ref(inner));
+
+	(void)arg;
+	async_cancel(shield, NULL);
+	intptr_t cancelled = async_await(shield), kept = consume(async_await(inner));
+	return first_error(error, first_error(cancelled == -ECANCELED ? 0 : cancelled, kept));
+}
+
+/* What it gives up is left to async_run. */
+static intptr_t completions(void *arg)
+{
+	async_future *fs[3] = {start_owner((void *)1), start_owner(NULL), start_owner((void *)1)}, *next;
+	async_completions *all;
+	intptr_t error, more;
+	int late = 0;
+
+	(void)arg;
+	async_loop_set_error_handler(async_get_running_loop(), watch_reports, NULL);
+	error = async_as_completed(fs, 3, 5, &all);
+	if (error)
+		return error;
+	while ((more = async_next_completed(all, &next)) != 0) {
+		if (more > 0)
+			error = first_error(error, consume(async_await(next)));
+		else if (more != -ETIMEDOUT || ++late > 3)
+			break;
+	}
+	async_completions_free(all);
+	return first_error(first_error(error, more), async_sleep(20));
+}
+
+static void put_one(void *arg)
+{
+	(void)async_queue_put_nowait(arg, NULL);
+}
+
+static intptr_t selections(void *arg)
+{
+	int pipes[2];
+	async_queue *queue;
+	async_handle *handle = NULL;
+	async_future *never = async_future_new(NULL, NULL);
+	intptr_t error = async_queue_new(NULL, &queue);
+
+	(void)arg;
+	if (error) {
+		async_release(never);
+		return error;
+	}
+	if (pipe(pipes) == 0) {
+		struct async_select_case cases[] = {
+			ASYNC_CASE_GET(queue),
+			ASYNC_CASE_FUTURE(never),
+			ASYNC_CASE_POLL(pipes[0], POLLIN),
+			ASYNC_CASE_DEADLINE(async_loop_time(NULL) + 5),
+		};
+		error = async_select(cases, countof(cases));
+		cases[3] = (struct async_select_case)ASYNC_CASE_DEADLINE(async_loop_time(NULL) + 5);
+		intptr_t put = async_loop_call_soon(async_get_running_loop(), put_one, queue, &handle);
+		error = first_error(first_error(error, put), async_select(cases, countof(cases)));
+		for (int i = 0; i < 2; i++) {
+			int closed = async_close(pipes[i]);
+
+			if (closed == -EPERM || closed == -EBADF)
+				close(pipes[i]);
+			error = first_error(error, closed);
+		}
+	}
+	async_handle_cancel(handle);
+	async_handle_release(handle);
+	async_release(never);
+	async_queue_free(queue);
+	return error;
 }
 
 static void on_done(async_future *future, void *arg)
@@ -201,6 +330,16 @@ static intptr_t jobs(void *arg)
 	return error;
 }
 
+static intptr_t maps(void *arg)
+{
+	void *args[4] = {NULL, NULL, NULL, NULL};
+	intptr_t results[4];
+	intptr_t limited = async_await(async_executor_map(NULL, job, args, 4, 2, results));
+
+	(void)arg;
+	return first_error(limited, async_await(async_executor_map(NULL, job, args, 4, 0, NULL)));
+}
+
 static intptr_t read_one(void *arg)
 {
 	char c;
@@ -261,6 +400,20 @@ static intptr_t in_run(async_fn *fn)
 	struct async_options options = test_options();
 
 	return async_run_with(fn, NULL, &options);
+}
+
+static intptr_t in_runner(async_fn *fn)
+{
+	struct async_options options = test_options();
+	struct async_runner runner = ASYNC_RUNNER_INIT;
+	intptr_t error = async_runner_open(&runner, &options);
+
+	if (error < 0)
+		return error;
+	async_loop_set_error_handler(async_runner_get_loop(&runner), watch_reports, NULL);
+	for (int i = 0; i < 2; i++)
+		error = first_error(error, async_runner_run(&runner, fn, NULL));
+	return first_error(error, async_runner_close(&runner));
 }
 
 /* The loop's own descriptor, as an embedding program uses it. */
@@ -332,26 +485,40 @@ static void fail_with_each_error(intptr_t (*how)(async_fn *), async_fn *fn)
 	}
 
 FAULT_TEST(tasks_with_faults, in_loop, tasks)
+FAULT_TEST(eager_tasks_with_faults, in_loop, eager_tasks)
 FAULT_TEST(detached_tasks_with_faults, in_run, detached)
 FAULT_TEST(cancelled_tasks_with_faults, in_loop, cancelled)
 FAULT_TEST(waits_with_faults, in_loop, waits)
+FAULT_TEST(groups_with_faults, in_loop, groups)
+FAULT_TEST(shields_with_faults, in_loop, shields)
+FAULT_TEST(completions_with_faults, in_run, completions)
+FAULT_TEST(selections_with_faults, in_loop, selections)
 FAULT_TEST(calls_with_faults, in_loop, calls)
 FAULT_TEST(jobs_with_faults, in_loop, jobs)
+FAULT_TEST(maps_with_faults, in_loop, maps)
 FAULT_TEST(descriptors_with_faults, in_loop, descriptors)
 FAULT_TEST(run_with_faults, in_run, tasks)
+FAULT_TEST(runner_with_faults, in_runner, tasks)
 FAULT_TEST(embedded_with_faults, embedded, few_turns)
 
 int main(void)
 {
 	const struct CMUnitTest programs[] = {
 		TEST(tasks_with_faults),
+		TEST(eager_tasks_with_faults),
 		TEST(detached_tasks_with_faults),
 		TEST(cancelled_tasks_with_faults),
 		TEST(waits_with_faults),
+		TEST(groups_with_faults),
+		TEST(shields_with_faults),
+		TEST(completions_with_faults),
+		TEST(selections_with_faults),
 		TEST(calls_with_faults),
 		TEST(jobs_with_faults),
+		TEST(maps_with_faults),
 		TEST(descriptors_with_faults),
 		TEST(run_with_faults),
+		TEST(runner_with_faults),
 		TEST(embedded_with_faults),
 	};
 

@@ -739,6 +739,69 @@ static void leaks_are_named_in_debug_mode(void **state)
 	assert_int_equal(reports.count, 0);
 }
 
+static intptr_t give_way_once(void *arg)
+{
+	(void)arg;
+	give_way(1);
+	return 0;
+}
+
+/* Everything takes longer than a nanosecond. */
+static void slow_tasks_are_named_in_debug_mode(void **state)
+{
+	struct async_options options = test_options();
+
+	(void)state;
+	options.slow_task = 1;
+	async_loop *loop = loop_with(&options);
+	async_task *task = async_loop_create_task(loop, give_way_once, NULL, NULL);
+	assert_int_equal(async_loop_run_until_complete(loop, async_ref(task)), 0);
+	assert_true(reports.count > 0);
+	assert_non_null(strstr(reports.message, "held the loop for 0.0"));
+	async_release(task);
+	loop_end(loop);
+
+	options.debug = false;
+	loop = loop_with(&options);
+	assert_int_equal(async_loop_run_until_complete(loop, async_loop_create_task(loop, give_way_once, NULL, NULL)), 0);
+	loop_end(loop);
+	assert_int_equal(reports.count, 0);
+}
+
+static void slow_callbacks_are_named_in_debug_mode(void **state)
+{
+	struct async_options options = test_options();
+
+	(void)state;
+	options.slow_task = 1;
+	async_loop *loop = loop_with(&options);
+	assert_int_equal(async_loop_call_soon(loop, note_callback, (void *)(uintptr_t)"callback", NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		async_loop_stop(loop);
+		assert_int_equal(async_loop_run_forever(loop), 0);
+	}
+	assert_noted("callback");
+	assert_int_equal(reports.count, 1);
+	assert_null(reports.future);
+	assert_non_null(strstr(reports.message, "a callback held the loop"));
+	loop_end(loop);
+}
+
+static void a_posted_handle_may_be_released(void **state)
+{
+	async_loop *loop = loop_virtual();
+	async_handle *handle;
+
+	(void)state;
+	assert_int_equal(async_handle_new(loop, note_callback, (void *)(uintptr_t)"posted", &handle), 0);
+	assert_int_equal(async_handle_post(handle), 0);
+	async_handle_release(handle);
+	async_loop_stop(loop);
+	assert_int_equal(async_loop_run_forever(loop), 0);
+	assert_noted("posted");
+	loop_end(loop);
+}
+
 static intptr_t look_at_stats(void *arg)
 {
 	struct async_loop_stats *stats = arg;
@@ -1078,6 +1141,9 @@ int main(void)
 		TEST(a_signal_handler_stops),
 		TEST(a_failing_handler_falls_back_to_stderr),
 		TEST(leaks_are_named_in_debug_mode),
+		TEST(slow_tasks_are_named_in_debug_mode),
+		TEST(slow_callbacks_are_named_in_debug_mode),
+		TEST(a_posted_handle_may_be_released),
 		TEST(counters_count),
 		TEST(options_have_limits),
 		TEST(time_is_monotonic),

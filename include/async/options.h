@@ -51,7 +51,7 @@ struct async_options {
 	enum async_clock clock;
 	size_t stack_size;           /* of tasks that name none; bytes; default 64 KiB */
 	uint64_t shuffle_seed;       /* not 0: each iteration runs in a random order that this seed fixes */
-	async_time slow_task;        /* in debug mode, a task that runs longer is reported; default 100 ms */
+	async_time slow_task;        /* in debug mode, who holds the loop longer is reported; default 100 ms */
 	async_time shutdown_timeout; /* async_run names tasks that survive cancellation longer; default 10 s */
 	size_t max_workers;          /* of the default executor; default min(32, processors + 4) */
 	bool debug;                  /* leaks named at close, arguments checked harder */

@@ -269,6 +269,10 @@ bool async_handle_cancelled(const async_handle *handle)
 
 void async_handle_release(async_handle *handle)
 {
-	if (handle)
-		handle_unref(handle);
+	if (!handle)
+		return;
+	/* A handle in the inbox has no reference of it: that must not be the last one's end. */
+	if (atomic_load_explicit(&handle->posted, memory_order_relaxed))
+		handle_take_inbox(handle->loop);
+	handle_unref(handle);
 }

@@ -139,6 +139,8 @@ static void run_batch(struct async_loop *loop)
 		struct task *task = schedule_next(loop);
 		struct entry *entry = loop->batch;
 
+		if (unlikely(loop->times_slices))
+			slow_slice_begins(loop);
 		if (task) {
 			loop->current = task;
 			context_switch(&loop->main, &task->context, loop->switch_kind);
@@ -151,6 +153,8 @@ static void run_batch(struct async_loop *loop)
 			task_discard(task_of_entry(entry));
 		else
 			entry->run(entry);
+		if (unlikely(loop->times_slices))
+			slow_slice_ended(loop, NULL);
 	}
 }
 

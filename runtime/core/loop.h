@@ -28,6 +28,7 @@
 #include "context/stack.h"
 #include "core/future.h"
 #include "core/ready.h"
+#include "core/slow.h"
 #include "reactor/reactor.h"
 #include "worker/pool.h"
 
@@ -69,6 +70,7 @@ struct async_loop {
 	uint64_t service_at;           /* look at the clock when `switches` gets here */
 	atomic_int wake_state;         /* enum wake_state */
 	uint8_t switch_kind;           /* enum context_kind */
+	bool times_slices;             /* debug mode: see slow.h */
 	bool last_batch;               /* a stop came before this batch: it is not followed by the next */
 
 	struct context main;           /* the loop's own stack while tasks run */
@@ -108,6 +110,7 @@ struct async_loop {
 	int poll_fd, timer_fd;         /* for embedding; -1 until asked for */
 	async_time timer_fd_at;        /* what it is set to */
 
+	struct slow_report slow;
 	async_error_handler *error_handler;
 	void *error_handler_arg;
 	struct async_options options;  /* as given, defaults filled in */

@@ -86,6 +86,8 @@ static always_inline struct context *schedule_away(struct async_loop *loop)
 {
 	if (unlikely(loop->eager != NULL) && loop->eager->task == loop->current)
 		return schedule_leave_eager(loop);
+	if (unlikely(loop->times_slices))
+		slow_slice_ended(loop, loop->current);
 	struct task *next = schedule_next(loop);
 	loop->current = next;
 	return next ? &next->context : &loop->main;
@@ -105,7 +107,7 @@ static always_inline void task_suspend(struct task *task)
  * way often is mostly in this state. */
 static always_inline bool schedule_alone(const struct async_loop *loop)
 {
-	return !loop->batch && !loop->ready.head && !loop->eager && !loop->last_batch &&
+	return !loop->batch && !loop->ready.head && !loop->eager && !loop->last_batch && !loop->times_slices &&
 	       loop->switches < loop->service_at &&
 	       atomic_load_explicit(&loop->wake_state, memory_order_relaxed) == LOOP_RUNNING;
 }

@@ -67,6 +67,7 @@ static const struct wait_class wait_op[] = {
 	[OP_POLL] = WAIT("a descriptor"),    [OP_READ] = WAIT("a read"),          [OP_WRITE] = WAIT("a write"),
 	[OP_RECV] = WAIT("a receive"),       [OP_SEND] = WAIT("a send"),          [OP_RECVMSG] = WAIT("a message"),
 	[OP_SENDMSG] = WAIT("a send"),       [OP_ACCEPT] = WAIT("a connection"),  [OP_CONNECT] = WAIT("a connect"),
+	[OP_CALL] = WAIT("a file"),
 };
 
 /* Lets others run; a cancellation that comes meanwhile is kept for the next wait, because this operation has

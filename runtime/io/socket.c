@@ -89,7 +89,8 @@ ssize_t async_recv(int fd, void *buffer, size_t size, int flags)
 
 ssize_t async_send(int fd, const void *buffer, size_t size, int flags)
 {
-	return transfer((struct op){.code = OP_SEND, .fd = fd, .flags = flags, .buffer = unconst(buffer), .size = size});
+	return transfer(
+		(struct op){.code = OP_SEND, .fd = fd, .flags = flags, .buffer = unconst(buffer), .size = size});
 }
 
 ssize_t async_recvmsg(int fd, struct msghdr *message, int flags)

@@ -1,25 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 #include "reactor/buffer.h"
 
+#include "reactor/call.h"
+
 static size_t least(size_t a, size_t b)
 {
 	return a < b ? a : b;
 }
 
-static void hand_over_message(const struct msghdr *message, bool receives)
+static void hand_over_parts(const struct iovec *parts, size_t count, bool receives)
 {
-	for (size_t i = 0; i < message->msg_iovlen; i++) {
-		const struct iovec *part = &message->msg_iov[i];
-
+	for (size_t i = 0; i < count; i++) {
 		if (receives)
-			buffer_check_writable(part->iov_base, part->iov_len);
+			buffer_check_writable(parts[i].iov_base, parts[i].iov_len);
 		else
-			buffer_check_readable(part->iov_base, part->iov_len);
+			buffer_check_readable(parts[i].iov_base, parts[i].iov_len);
 	}
 }
 
-void buffer_hand_over_socket(const struct op *op)
+static void hand_over_call(const struct call *call)
 {
+	if (call->code == CALL_PREADV || call->code == CALL_PWRITEV)
+		hand_over_parts(call->parts, (size_t)call->count, call->code == CALL_PREADV);
+}
+
+void buffer_hand_over_other(const struct op *op)
+{
+	const struct msghdr *message = op->buffer;
+
 	switch (op->code) {
 	case OP_RECV:
 		buffer_check_writable(op->buffer, op->size);
@@ -30,7 +38,10 @@ void buffer_hand_over_socket(const struct op *op)
 		break;
 	case OP_RECVMSG:
 	case OP_SENDMSG:
-		hand_over_message(op->buffer, op->code == OP_RECVMSG);
+		hand_over_parts(message->msg_iov, message->msg_iovlen, op->code == OP_RECVMSG);
+		break;
+	case OP_CALL:
+		hand_over_call(op->buffer);
 		break;
 	case OP_ACCEPT:
 		if (op->buffer)
@@ -38,27 +49,36 @@ void buffer_hand_over_socket(const struct op *op)
 	}
 }
 
+static void take_back_parts(const struct iovec *parts, size_t count, size_t left)
+{
+	for (size_t i = 0; i < count && left > 0; i++) {
+		size_t size = least(left, parts[i].iov_len);
+
+		(void)VALGRIND_MAKE_MEM_DEFINED(parts[i].iov_base, size);
+		left -= size;
+	}
+}
+
 static void take_back_message(struct msghdr *message, size_t name_room, size_t left)
 {
 	(void)VALGRIND_MAKE_MEM_DEFINED(message, sizeof(*message));
-	for (size_t i = 0; i < message->msg_iovlen && left > 0; i++) {
-		size_t size = least(left, message->msg_iov[i].iov_len);
-
-		(void)VALGRIND_MAKE_MEM_DEFINED(message->msg_iov[i].iov_base, size);
-		left -= size;
-	}
+	take_back_parts(message->msg_iov, message->msg_iovlen, left);
 	if (message->msg_name)
 		(void)VALGRIND_MAKE_MEM_DEFINED(message->msg_name, least(message->msg_namelen, name_room));
 	(void)VALGRIND_MAKE_MEM_DEFINED(message->msg_control, message->msg_controllen);
 }
 
 /* `size` is the room that was there for an address. */
-void buffer_take_back_socket(const struct op *op, int64_t result)
+void buffer_take_back_other(const struct op *op, int64_t result)
 {
+	const struct call *call = op->code == OP_CALL ? op->buffer : NULL;
+
 	if (op->code == OP_RECV) {
 		(void)VALGRIND_MAKE_MEM_DEFINED(op->buffer, least((size_t)result, op->size));
 	} else if (op->code == OP_RECVMSG) {
 		take_back_message(op->buffer, op->size, (size_t)result);
+	} else if (call && call->code == CALL_PREADV) {
+		take_back_parts(call->parts, (size_t)call->count, (size_t)result);
 	} else if (op->code == OP_ACCEPT && op->buffer) {
 		(void)VALGRIND_MAKE_MEM_DEFINED(op->length, sizeof(*op->length));
 		(void)VALGRIND_MAKE_MEM_DEFINED(op->buffer, least(*op->length, op->size));

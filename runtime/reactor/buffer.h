@@ -45,9 +45,9 @@
 #define ORDER_ACQUIRE(address) ((void)(address))
 #endif
 
-/* The same of the calls of sockets. */
-void buffer_hand_over_socket(const struct op *op);
-void buffer_take_back_socket(const struct op *op, int64_t result);
+/* The same of what is no plain read or write. */
+void buffer_hand_over_other(const struct op *op);
+void buffer_take_back_other(const struct op *op, int64_t result);
 
 static inline void buffer_check_readable(const void *buffer, size_t size)
 {
@@ -78,7 +78,7 @@ static inline void buffer_hand_over(struct op *op)
 	else if (op->code == OP_WRITE)
 		buffer_check_readable(op->buffer, op->size);
 	else if (op->code != OP_POLL)
-		buffer_hand_over_socket(op);
+		buffer_hand_over_other(op);
 	ORDER_RELEASE(op);
 }
 
@@ -88,7 +88,7 @@ static inline void buffer_take_back(struct op *op, int64_t result)
 	if (op->code == OP_READ && result > 0)
 		(void)VALGRIND_MAKE_MEM_DEFINED(op->buffer, (size_t)result);
 	else if (op->code >= OP_RECV && result >= 0)
-		buffer_take_back_socket(op, result);
+		buffer_take_back_other(op, result);
 }
 
 #endif

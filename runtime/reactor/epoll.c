@@ -3,7 +3,7 @@
  * DESIGN. An operation is tried first. If it would have to wait, its descriptor is registered, once and for all
  * directions, edge-triggered: waiting costs no epoll_ctl then, and each event tries what waits. Level semantics
  * are had by trying (poll(2) for OP_POLL) before waiting. Descriptors that epoll refuses are always ready, and
- * files wait for disks, so what they cannot give at once a worker fetches (epoll_file.c).
+ * files wait for disks, so what they cannot give at once a worker fetches (offload.c).
  *
  * A program may close a descriptor behind our back and get its number again: then the registration is gone
  * though we think that it is there, and no event would come. EPOLL_CTL_MOD tells (-ENOENT), and reports
@@ -12,20 +12,36 @@
  * checked at the next. On a virtual clock, which may jump while we wait, and where somebody else polls our
  * descriptor, it is done at once.
  */
-#include "reactor/epoll_impl.h"
-
 #include <limits.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/memory.h"
 #include "reactor/buffer.h"
+#include "reactor/call.h"
+#include "reactor/offload.h"
 #include "reactor/transfer.h"
 
 #define CHECK_INTERVAL 100000000 /* ns */
 #define WAKE UINT64_MAX
+
+struct epoll {
+	struct reactor base;
+	int epoll_fd;
+	bool no_pwait2;
+	bool woken;
+	struct list fresh, aging; /* entries with waiting operations whose registration is to be checked */
+	int64_t check_at;
+	struct epoll_event events[128];
+};
+
+static struct epoll *epoll_of(struct reactor *r)
+{
+	return container_of(r, struct epoll, base);
+}
 
 static int control(struct epoll *p, int how, int fd)
 {
@@ -62,10 +78,10 @@ static void try_queue(struct epoll *p, struct fd_entry *e, enum queue queue)
 		int64_t result = transfer_try(e, op);
 
 		if (result == -EAGAIN && e->kind == FD_FILE && op_suits_worker(op)) {
-			result = epoll_file_start(p, op);
+			result = offload_start(&p->base, op);
 			if (result == 0) {
 				list_remove(&op->link);
-				list_append(&e->queue[QUEUE_WORKER], &op->link);
+				list_append(&e->queue[QUEUE_CALL], &op->link);
 				continue;
 			}
 		}
@@ -143,12 +159,34 @@ static int64_t limit_wait(struct epoll *p, int64_t timeout)
 	return timeout < 0 || left < timeout ? left : timeout;
 }
 
+/* True if it could not be given to one, and has completed. */
+static bool hand_to_worker(struct epoll *p, struct fd_entry *e, struct op *op)
+{
+	/* From its start on the result is the worker's. */
+	list_append(&e->queue[QUEUE_CALL], &op->link);
+	int err = offload_start(&p->base, op);
+
+	if (err == 0)
+		return false;
+	list_remove(&op->link);
+	op->result = err;
+	return true;
+}
+
+static bool submit_call(struct epoll *p, struct fd_entry *e, struct op *op)
+{
+	op->result = call_try(op->buffer);
+	return op->result != -EAGAIN || hand_to_worker(p, e, op);
+}
+
 static bool epoll_submit(struct reactor *r, struct fd_entry *e, struct op *op)
 {
 	struct epoll *p = epoll_of(r);
 	int err = 0;
 
-	op->phase = PHASE_WAITING;
+	op->phase = 0;
+	if (op->code == OP_CALL)
+		return submit_call(p, e, op);
 	if (op->code == OP_POLL || list_empty(&e->queue[queue_of(op)])) {
 		op->result = transfer_try(e, op);
 		if (op->result != -EAGAIN)
@@ -160,16 +198,8 @@ static bool epoll_submit(struct reactor *r, struct fd_entry *e, struct op *op)
 			err = watch(p, e);
 		bool file = e->kind == FD_FILE || (err == -EPERM && fd_entry_identify(e) == 0);
 
-		if (file && op_suits_worker(op)) {
-			/* From its start on the result is the worker's. */
-			list_append(&e->queue[QUEUE_WORKER], &op->link);
-			err = epoll_file_start(p, op);
-			if (err == 0)
-				return false;
-			list_remove(&op->link);
-			op->result = err;
-			return true;
-		}
+		if (file && op_suits_worker(op))
+			return hand_to_worker(p, e, op);
 		/* Without a poll function a file is never ready for what is asked: the wait can only be withdrawn. */
 		if (err < 0 && err != -EPERM) {
 			op->result = err;
@@ -186,10 +216,9 @@ static bool epoll_submit(struct reactor *r, struct fd_entry *e, struct op *op)
 
 static bool epoll_cancel(struct reactor *r, struct op *op)
 {
-	struct epoll *p = epoll_of(r);
 	struct fd_entry *e = op->entry;
 
-	if (op->phase == PHASE_WORKER && !epoll_file_withdraw(p, op))
+	if (op->phase == IN_WORKER && !offload_withdraw(r, op))
 		return false;
 	reactor_take_back(r, op);
 	if (!has_waiting(e))
@@ -255,12 +284,12 @@ static int epoll_wait_all(struct reactor *r, int64_t timeout)
 	for (;;) {
 		int64_t limit = limit_wait(p, timeout);
 
-		if (r->arrivals || job_sink_ready(&p->sink))
+		if (r->arrivals || offload_ready(&p->base))
 			limit = 0;
 		int n = wait_events(p, limit);
 
 		dispatch(p, n);
-		epoll_file_finish(p);
+		offload_finish(&p->base);
 		if (n < 0)
 			return n == -EINTR ? 0 : n;
 		if (p->woken || r->arrivals || timeout == 0)
@@ -290,21 +319,16 @@ static void epoll_settle(struct reactor *r)
 {
 	struct epoll *p = epoll_of(r);
 
-	while (p->in_workers) {
-		if (!job_sink_ready(&p->sink))
+	while (r->in_workers) {
+		if (!offload_ready(&p->base))
 			wait_events(p, -1);
-		epoll_file_finish(p);
+		offload_finish(&p->base);
 	}
-	job_sink_settle(&p->sink);
 }
 
 static void epoll_close(struct reactor *r)
 {
-	struct epoll *p = epoll_of(r);
-
-	if (p->pool)
-		pool_shared_release(p->pool);
-	epoll_free(p);
+	epoll_free(epoll_of(r));
 }
 
 /* The pool's threads are the parent's, and so is the use of it. */
@@ -341,7 +365,6 @@ int epoll_open(const struct reactor_options *options, struct reactor **ret_react
 	list_init(&p->fresh);
 	list_init(&p->aging);
 	p->check_at = INT64_MAX;
-	epoll_file_init(p);
 	p->epoll_fd = -1;
 	int err = reactor_init(&p->base, &epoll_ops, options);
 

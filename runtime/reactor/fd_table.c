@@ -49,6 +49,15 @@ static int grow(struct fd_table *table, size_t chunk)
 	return 0;
 }
 
+void fd_entry_init(struct fd_entry *e, int fd)
+{
+	for (int q = 0; q < QUEUES; q++)
+		list_init(&e->queue[q]);
+	list_init(&e->link);
+	e->fd = fd;
+	e->twin = -1;
+}
+
 static int add_chunk(struct fd_table *table, size_t chunk)
 {
 	if (chunk >= table->n_chunks && grow(table, chunk) < 0)
@@ -57,15 +66,8 @@ static int add_chunk(struct fd_table *table, size_t chunk)
 
 	if (!entries)
 		return -ENOMEM;
-	for (int i = 0; i < CHUNK; i++) {
-		struct fd_entry *e = &entries[i];
-
-		for (int q = 0; q < QUEUES; q++)
-			list_init(&e->queue[q]);
-		list_init(&e->link);
-		e->fd = (int)chunk * CHUNK + i;
-		e->twin = -1;
-	}
+	for (int i = 0; i < CHUNK; i++)
+		fd_entry_init(&entries[i], (int)chunk * CHUNK + i);
 	table->chunks[chunk] = entries;
 	return 0;
 }

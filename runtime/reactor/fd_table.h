@@ -28,12 +28,12 @@ enum fd_kind {
 	FD_OTHER,    /* character devices, eventfd, timerfd, inotify, ... */
 };
 
-/* What waits is served in order, in each direction; QUEUE_POLL and QUEUE_WORKER are not. */
+/* What waits is served in order, in each direction; QUEUE_POLL and QUEUE_CALL are not. */
 enum queue {
 	QUEUE_POLL,
 	QUEUE_READ,
 	QUEUE_WRITE,
-	QUEUE_WORKER, /* what is with a worker */
+	QUEUE_CALL, /* what is with a worker, and calls on files */
 	QUEUES,
 };
 
@@ -51,6 +51,8 @@ struct fd_table {
 	size_t n_chunks;
 };
 
+void fd_entry_init(struct fd_entry *e, int fd);
+
 /* The entry of an open descriptor, identified. 0, -EBADF, -ENOMEM. */
 int fd_table_get(struct fd_table *table, int fd, struct fd_entry **ret_entry);
 /* The entry if there is one, or NULL. */
@@ -65,6 +67,7 @@ static inline enum queue queue_of(const struct op *op)
 		[OP_POLL] = QUEUE_POLL,     [OP_READ] = QUEUE_READ,    [OP_WRITE] = QUEUE_WRITE,
 		[OP_RECV] = QUEUE_READ,     [OP_SEND] = QUEUE_WRITE,   [OP_RECVMSG] = QUEUE_READ,
 		[OP_SENDMSG] = QUEUE_WRITE, [OP_ACCEPT] = QUEUE_READ,  [OP_CONNECT] = QUEUE_WRITE,
+		[OP_CALL] = QUEUE_CALL,
 	};
 
 	return queues[op->code];
@@ -73,7 +76,7 @@ static inline enum queue queue_of(const struct op *op)
 /* Whether a worker may carry it out where the descriptor is a file. */
 static inline bool op_suits_worker(const struct op *op)
 {
-	return op->code == OP_READ || op->code == OP_WRITE;
+	return op->code == OP_READ || op->code == OP_WRITE || op->code == OP_CALL;
 }
 
 /* Finds out anew what the descriptor is. 0 or -EBADF. */

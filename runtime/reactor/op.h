@@ -28,6 +28,7 @@ enum op_code {
 	OP_SENDMSG,
 	OP_ACCEPT,  /* `buffer` gets the address, or is NULL, `size` is its room; `flags` as of accept4(2) */
 	OP_CONNECT,
+	OP_CALL, /* on a file: `buffer` is a struct call; `fd` < 0 where it is on none */
 };
 
 /* The result of OP_CONNECT where the backlog of a Unix socket is full; nothing tells when it is not any more. */
@@ -62,7 +63,7 @@ struct op {
 	int64_t result;    /* >= 0, or -errno */
 	struct fd_entry *entry;
 	struct list link;  /* among the operations of its descriptor, or of those that arrived */
-	struct job job;    /* epoll: what a file needs a worker for */
+	struct job job;    /* what a file needs a worker for */
 };
 
 #endif

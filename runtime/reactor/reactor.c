@@ -11,6 +11,8 @@
 
 #include "base/fault.h"
 #include "reactor/buffer.h"
+#include "reactor/call.h"
+#include "reactor/offload.h"
 #include "reactor/reactor_impl.h"
 #include "reactor/transfer.h"
 
@@ -19,6 +21,9 @@ int reactor_init(struct reactor *r, const struct reactor_ops *ops, const struct 
 	r->ops = ops;
 	r->virtual_time = options->virtual_time;
 	list_init(&r->arrived);
+	fd_entry_init(&r->nowhere, -1);
+	r->nowhere.kind = FD_FILE;
+	offload_init(r);
 	int fd = SYS("eventfd", eventfd(0, EFD_CLOEXEC));
 
 	r->wake_fd = fd;
@@ -30,8 +35,9 @@ static void drop_arrived(struct reactor *r)
 {
 	list_for_each(node, &r->arrived) {
 		struct op *op = list_entry(node, struct op, link);
+		const struct call *call = op->code == OP_CALL ? op->buffer : NULL;
 
-		if (op->code == OP_ACCEPT && op->result >= 0)
+		if (op->result >= 0 && (op->code == OP_ACCEPT || (call && call->code == CALL_OPENAT)))
 			close((int)op->result);
 	}
 }
@@ -105,12 +111,12 @@ static bool try_once(struct op *op)
 
 bool reactor_submit(struct reactor *r, struct op *op)
 {
-	struct fd_entry *e;
-	int err = fd_table_get(&r->table, op->fd, &e);
+	struct fd_entry *e = &r->nowhere;
+	int err = op->code == OP_CALL && op->fd < 0 ? 0 : fd_table_get(&r->table, op->fd, &e);
 
 	op->cancelling = op->closing = op->connecting = op->holds_time = false;
 	list_init(&op->link);
-	if (err == 0 && r->virtual_time)
+	if (err == 0 && r->virtual_time && e != &r->nowhere)
 		err = fd_entry_identify(e);
 	if (err < 0) {
 		op->result = err;
@@ -126,7 +132,7 @@ bool reactor_submit(struct reactor *r, struct op *op)
 		op->state = OP_IDLE;
 		return true;
 	}
-	op->holds_time = r->virtual_time && op_suits_worker(op) && e->kind == FD_FILE;
+	op->holds_time = r->virtual_time && op_suits_worker(op) && (e->kind == FD_FILE || op->code == OP_CALL);
 	account(r, op, 1);
 	return false;
 }
@@ -217,7 +223,9 @@ void reactor_close(struct reactor *r)
 
 	for (int fd = 0; (e = fd_table_next(&r->table, &fd));)
 		withdraw_all(r, e);
+	withdraw_all(r, &r->nowhere);
 	r->ops->settle(r);
+	offload_close(r);
 	drop_arrived(r);
 	r->ops->close(r);
 }

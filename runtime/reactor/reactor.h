@@ -4,8 +4,9 @@
  *
  * A reactor belongs to the thread that opened it; only reactor_wake may come from elsewhere. Cancelling never
  * gives an operation back before the kernel has let go of its buffer. Any number of operations may wait on a
- * descriptor: its reads are served in the order of submission, and so are its writes; only what a worker does
- * for a file (epoll) may overtake. No descriptor is ever set to O_NONBLOCK, and no SIGPIPE is raised.
+ * descriptor: its reads are served in the order of submission, and so are its writes; calls on files, and what a
+ * worker does for one, may overtake. No SIGPIPE is raised, and no descriptor is set to O_NONBLOCK but for the moment
+ * of an accept(2) or connect(2) that cannot be told otherwise.
  */
 #ifndef REACTOR_REACTOR_H
 #define REACTOR_REACTOR_H

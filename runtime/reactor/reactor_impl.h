@@ -31,6 +31,10 @@ struct reactor_ops {
 struct reactor {
 	const struct reactor_ops *ops;
 	struct fd_table table;
+	struct fd_entry nowhere; /* of calls that are on no descriptor */
+	struct job_sink sink;
+	struct pool *pool;   /* NULL until a file needs a worker */
+	size_t in_workers;
 	struct list arrived; /* completed, not yet delivered */
 	size_t arrivals;
 	size_t pending;

@@ -27,6 +27,9 @@
 #define RWF_NOSIGNAL 0x00000100
 #endif
 
+/* The kernel's TTYB_ALIGN_MASK + 1. */
+#define TERMINAL_ROOM 256
+
 struct pipe_guard {
 	sigset_t old;
 	bool active, was_pending;
@@ -164,6 +167,9 @@ static int64_t try_without_flags(struct fd_entry *e, const struct op *op)
 		/* A pipe that is ready has room for that much. */
 		if (!reads && e->kind == FD_PIPE && size > PIPE_BUF)
 			size = PIPE_BUF;
+		/* So has a terminal's master, whose buffer grows by no less. */
+		if (!reads && e->kind == FD_TERMINAL && size > TERMINAL_ROOM)
+			size = TERMINAL_ROOM;
 		fd = e->fd;
 	}
 	if (reads)

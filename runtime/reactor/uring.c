@@ -15,6 +15,7 @@
 #include "base/fault.h"
 #include "base/memory.h"
 #include "reactor/buffer.h"
+#include "reactor/offload.h"
 
 unsigned uring_reap(struct uring *u)
 {
@@ -157,11 +158,12 @@ static int uring_wait(struct reactor *r, int64_t timeout)
 		uring_send_owed_cancels(u);
 	uring_restart(u);
 	/* Without a read on the eventfd, a wake would be missed. */
-	if (r->arrivals || !u->wake_armed || io_uring_cq_ready(&u->ring))
+	if (r->arrivals || !u->wake_armed || io_uring_cq_ready(&u->ring) || offload_ready(r))
 		timeout = 0;
 	int err = enter(u, timeout);
 	int more = uring_reap_all(u);
 
+	offload_finish(r);
 	uring_restart(u);
 	return err < 0 ? err : more;
 }
@@ -219,6 +221,12 @@ static void uring_settle(struct reactor *r)
 {
 	struct uring *u = uring_of(r);
 
+	while (r->in_workers) {
+		arm_wake(u);
+		enter(u, offload_ready(r) || !u->wake_armed ? 0 : -1);
+		uring_reap_all(u);
+		offload_finish(r);
+	}
 	/* Ends the read of the eventfd, which writes into our memory. */
 	reactor_wake(r);
 	while (u->in_kernel || u->wake_armed) {

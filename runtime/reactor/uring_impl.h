@@ -3,6 +3,7 @@
 #ifndef REACTOR_URING_IMPL_H
 #define REACTOR_URING_IMPL_H
 
+#include "reactor/call.h"
 #include "reactor/reactor_impl.h"
 #include "reactor/uring_probe.h"
 
@@ -40,6 +41,10 @@ struct io_uring_sqe *uring_get_sqe(struct uring *u, int *ret_error);
 /* For struct reactor_ops. */
 bool uring_submit(struct reactor *r, struct fd_entry *e, struct op *op);
 bool uring_cancel(struct reactor *r, struct op *op);
+
+/* Whether the kernel's io_uring can do it; then prepares it. */
+bool uring_knows_call(const struct call *call);
+void uring_prepare_call(struct io_uring_sqe *sqe, const struct call *call);
 
 /* The kernel has completed the operation. Submits nothing. */
 void uring_completed(struct uring *u, struct op *op, int result);

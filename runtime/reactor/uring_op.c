@@ -4,14 +4,16 @@
  * serve the others in whatever order. Followers wait in the entry's queue; an entry whose oldest operation is to be
  * started is in `restart`.
  *
- * A write to a pipe raises SIGPIPE in our thread when the kernel gets to it, wherever we are then. So pipes are
- * written to from here, and the kernel only tells when there is room.
+ * A write to a pipe raises SIGPIPE in our thread when the kernel gets to it, wherever we are then; one to a full
+ * terminal holds up io_uring_enter. So both are written to from here, and the kernel only tells when there is room.
  */
 #ifdef HAVE_LIBURING
 #include <poll.h>
 #include <sys/socket.h>
 
 #include "base/fault.h"
+#include "reactor/call.h"
+#include "reactor/offload.h"
 #include "reactor/transfer.h"
 #include "reactor/uring_impl.h"
 
@@ -46,6 +48,15 @@ static bool goes_on(struct fd_entry *e, struct op *op, int result)
 	return changed || again || result == -EINTR;
 }
 
+/* What io_uring would do only without waiting, because O_NONBLOCK is set, a worker does. */
+static void call_completed(struct uring *u, struct op *op, int result)
+{
+	if (result == -EAGAIN || result == -EINTR)
+		result = op->cancelling ? -ECANCELED : offload_start(&u->base, op);
+	if (!(op->phase & IN_WORKER))
+		reactor_arrive(&u->base, op, result);
+}
+
 void uring_completed(struct uring *u, struct op *op, int result)
 {
 	struct fd_entry *e = op->entry;
@@ -53,6 +64,10 @@ void uring_completed(struct uring *u, struct op *op, int result)
 	u->in_kernel--;
 	u->withdrawn -= (op->phase & WITHDRAWN) != 0;
 	op->phase &= (uint8_t)~(IN_KERNEL | WITHDRAWN);
+	if (op->code == OP_CALL) {
+		call_completed(u, op, result);
+		return;
+	}
 	if (!goes_on(e, op, result)) {
 		reactor_arrive(&u->base, op, result);
 	} else if (op->cancelling) {
@@ -64,22 +79,27 @@ void uring_completed(struct uring *u, struct op *op, int result)
 	schedule(u, e);
 }
 
+static bool is_written_from_here(const struct fd_entry *e)
+{
+	return e->kind == FD_PIPE || e->kind == FD_TERMINAL;
+}
+
 /* Whether a write must be done from here. Sets the result if it could be. */
-static bool write_pipe(struct fd_entry *e, struct op *op)
+static bool write_from_here(struct fd_entry *e, struct op *op)
 {
 	/* Sockets say so when they are none, and pipes are asked below. */
-	if (e->kind != FD_SOCKET && e->kind != FD_PIPE) {
+	if (e->kind != FD_SOCKET && !is_written_from_here(e)) {
 		op->result = fd_entry_identify(e);
 		if (op->result < 0)
 			return true;
 	}
-	if (e->kind != FD_PIPE)
+	if (!is_written_from_here(e))
 		return false;
 	op->result = transfer_try(e, op);
 	if (op->result != -EAGAIN)
 		return true;
 	op->result = fd_entry_identify(e);
-	if (e->kind == FD_PIPE)
+	if (is_written_from_here(e))
 		op->phase = READINESS;
 	return op->result < 0;
 }
@@ -123,6 +143,9 @@ static void prepare(struct io_uring_sqe *sqe, const struct fd_entry *e, const st
 	case OP_ACCEPT:
 		io_uring_prep_accept(sqe, op->fd, op->buffer, op->length, op->flags);
 		break;
+	case OP_CALL:
+		uring_prepare_call(sqe, op->buffer);
+		break;
 	case OP_CONNECT:
 		io_uring_prep_connect(sqe, op->fd, op->buffer, (socklen_t)op->size);
 		break;
@@ -145,7 +168,7 @@ static bool start(struct uring *u, struct fd_entry *e, struct op *op)
 {
 	int err = 0;
 
-	if (op->code == OP_WRITE && !(op->phase & READINESS) && write_pipe(e, op))
+	if (op->code == OP_WRITE && !(op->phase & READINESS) && write_from_here(e, op))
 		return true;
 	if (connects_at_once(op)) {
 		op->result = transfer_try(e, op);
@@ -183,12 +206,40 @@ void uring_restart(struct uring *u)
 	}
 }
 
+static bool submit_call(struct uring *u, struct fd_entry *e, struct op *op)
+{
+	const struct call *call = op->buffer;
+	bool has_offset = call->code == CALL_PREADV || call->code == CALL_PWRITEV;
+	/* Where a file has no positions, io_uring would read on. */
+	bool by_ring = uring_knows_call(call) && (!has_offset || e->kind == FD_FILE);
+
+	op->result = by_ring ? -EAGAIN : call_try(call);
+	if (op->result != -EAGAIN)
+		return true;
+	/* From its start on the result is the worker's. */
+	list_append(&e->queue[QUEUE_CALL], &op->link);
+	int err = 0;
+
+	if (!by_ring)
+		err = offload_start(&u->base, op);
+	else if (start(u, e, op))
+		err = (int)op->result;
+	if (err == 0)
+		return false;
+	list_remove(&op->link);
+	op->result = err;
+	return true;
+}
+
 bool uring_submit(struct reactor *r, struct fd_entry *e, struct op *op)
 {
 	struct uring *u = uring_of(r);
-	bool first = op->code == OP_POLL || list_empty(&e->queue[queue_of(op)]);
 
 	op->phase = 0;
+	if (op->code == OP_CALL)
+		return submit_call(u, e, op);
+	bool first = op->code == OP_POLL || list_empty(&e->queue[queue_of(op)]);
+
 	if (first && start(u, e, op))
 		return true;
 	list_append(&e->queue[queue_of(op)], &op->link);
@@ -215,29 +266,36 @@ static void withdraw(struct uring *u, struct op *op)
 	io_uring_sqe_set_data64(sqe, TAG_CANCEL);
 }
 
+static void send_owed_cancels(struct uring *u, struct fd_entry *e, bool again)
+{
+	for (int q = 0; q < QUEUES && !u->cancels_owed; q++) {
+		list_for_each_safe(node, &e->queue[q]) {
+			struct op *op = list_entry(node, struct op, link);
+
+			if (!op->cancelling || !(op->phase & IN_KERNEL) || (op->phase & WITHDRAWN && !again))
+				continue;
+			withdraw(u, op);
+		}
+	}
+}
+
 void uring_send_owed_cancels(struct uring *u)
 {
 	struct fd_entry *e;
 	bool again = u->cancels_lost;
 
 	u->cancels_owed = u->cancels_lost = false;
-	for (int fd = 0; (e = fd_table_next(&u->base.table, &fd));) {
-		for (int q = QUEUE_POLL; q <= QUEUE_WRITE && !u->cancels_owed; q++) {
-			list_for_each_safe(node, &e->queue[q]) {
-				struct op *op = list_entry(node, struct op, link);
-
-				if (!op->cancelling || !(op->phase & IN_KERNEL) || (op->phase & WITHDRAWN && !again))
-					continue;
-				withdraw(u, op);
-			}
-		}
-	}
+	for (int fd = 0; (e = fd_table_next(&u->base.table, &fd));)
+		send_owed_cancels(u, e, again);
+	send_owed_cancels(u, &u->base.nowhere, again);
 }
 
 bool uring_cancel(struct reactor *r, struct op *op)
 {
 	struct uring *u = uring_of(r);
 
+	if (op->phase & IN_WORKER && !offload_withdraw(r, op))
+		return false;
 	if (!(op->phase & IN_KERNEL)) {
 		reactor_take_back(r, op);
 		return true;

@@ -91,6 +91,14 @@ static int setup(struct io_uring *ring, const char **ret_features)
 	return err;
 }
 
+/* What may be missing, as the first ring found it: one bit each. */
+static atomic_ullong opcodes;
+
+bool uring_has_opcode(int opcode)
+{
+	return atomic_load_explicit(&opcodes, memory_order_relaxed) >> opcode & 1;
+}
+
 /* NULL if nothing is missing. */
 static const char *missing(struct io_uring *ring)
 {
@@ -103,6 +111,11 @@ static const char *missing(struct io_uring *ring)
 
 	if (!probe)
 		return "the kernel's io_uring does not tell its operations";
+	unsigned long long found = 0;
+
+	for (int i = 0; i < 64; i++)
+		found |= (unsigned long long)io_uring_opcode_supported(probe, i) << i;
+	atomic_store_explicit(&opcodes, found, memory_order_relaxed);
 	for (size_t i = 0; i < array_size(needed_opcodes) && !text; i++)
 		if (!io_uring_opcode_supported(probe, needed_opcodes[i].opcode))
 			text = needed_opcodes[i].reason;

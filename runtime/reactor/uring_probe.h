@@ -5,6 +5,7 @@
 
 #ifdef HAVE_LIBURING
 #include <liburing.h>
+#include <stdbool.h>
 
 /* A liburing call, which returns -errno itself, that a test can make fail. */
 #define URING(name, call) \
@@ -16,6 +17,9 @@
 /* Sets up a ring that has all that the backend needs, for the calling thread. 0 or -errno; then `*ret_reason`
  * says why not. `*ret_features` says what was got. */
 int uring_ring_open(struct io_uring *ring, const char **ret_reason, const char **ret_features);
+
+/* Whether the kernel knows it. Once a ring has been opened. */
+bool uring_has_opcode(int opcode);
 #endif
 
 #endif

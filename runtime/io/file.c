@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include <async/file.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+
+#include "io/fd.h"
+#include "reactor/call.h"
+
+/* `fd` is the descriptor whose closing ends it; negative: there is none. */
+static int64_t perform(int fd, struct call call)
+{
+	return fd_perform((struct op){.code = OP_CALL, .fd = fd, .buffer = &call});
+}
+
+static int64_t perform_on(int fd, struct call call)
+{
+	call.fd = fd;
+	return fd < 0 ? -EBADF : perform(fd, call);
+}
+
+static int64_t perform_at(const char *path, struct call call)
+{
+	call.fd = AT_FDCWD;
+	call.path = path;
+	return path ? perform(-1, call) : -EINVAL;
+}
+
+int async_openat(int dirfd, const char *path, int flags, mode_t mode)
+{
+	if (!path)
+		return -EINVAL;
+	/* The directory of an absolute path means nothing. */
+	return (int)perform(path[0] == '/' ? -1 : dirfd, (struct call){
+		.code = CALL_OPENAT, .fd = dirfd, .path = path, .flags = flags | O_CLOEXEC, .mode = mode});
+}
+
+int async_open(const char *path, int flags, mode_t mode)
+{
+	return async_openat(AT_FDCWD, path, flags, mode);
+}
+
+static ssize_t transfer(enum call_code code, int fd, const struct iovec *parts, int count, off_t offset)
+{
+	if (count < 0 || count > IOV_MAX || (count > 0 && !parts) || offset < 0)
+		return -EINVAL;
+	/* The call only reads the array. */
+	return perform_on(fd, (struct call){
+		.code = (uint8_t)code, .parts = (struct iovec *)(uintptr_t)parts, .count = count, .offset = offset});
+}
+
+ssize_t async_preadv(int fd, const struct iovec *parts, int count, off_t offset)
+{
+	return transfer(CALL_PREADV, fd, parts, count, offset);
+}
+
+ssize_t async_pwritev(int fd, const struct iovec *parts, int count, off_t offset)
+{
+	return transfer(CALL_PWRITEV, fd, parts, count, offset);
+}
+
+ssize_t async_pread(int fd, void *buffer, size_t size, off_t offset)
+{
+	return async_preadv(fd, &(struct iovec){.iov_base = buffer, .iov_len = size}, 1, offset);
+}
+
+ssize_t async_pwrite(int fd, const void *buffer, size_t size, off_t offset)
+{
+	const struct iovec part = {.iov_base = (void *)(uintptr_t)buffer, .iov_len = size};
+
+	return async_pwritev(fd, &part, 1, offset);
+}
+
+int async_fsync(int fd)
+{
+	return (int)perform_on(fd, (struct call){.code = CALL_FSYNC});
+}
+
+int async_fdatasync(int fd)
+{
+	return (int)perform_on(fd, (struct call){.code = CALL_FDATASYNC});
+}
+
+static int stat_at(const char *path, struct stat *ret_stat, int flags)
+{
+	struct stat st;
+
+	if (!ret_stat)
+		return -EINVAL;
+	int error = (int)perform_at(path, (struct call){.code = CALL_FSTATAT, .buffer = &st, .flags = flags});
+	if (error == 0)
+		*ret_stat = st;
+	return error;
+}
+
+int async_stat(const char *path, struct stat *ret_stat)
+{
+	return stat_at(path, ret_stat, 0);
+}
+
+int async_lstat(const char *path, struct stat *ret_stat)
+{
+	return stat_at(path, ret_stat, AT_SYMLINK_NOFOLLOW);
+}
+
+int async_fstat(int fd, struct stat *ret_stat)
+{
+	struct stat st;
+
+	if (!ret_stat)
+		return -EINVAL;
+	int error = (int)perform_on(fd, (struct call){
+		.code = CALL_FSTATAT, .path = "", .buffer = &st, .flags = AT_EMPTY_PATH});
+	if (error == 0)
+		*ret_stat = st;
+	return error;
+}
+
+int async_rename(const char *from, const char *to)
+{
+	if (!to)
+		return -EINVAL;
+	return (int)perform_at(from, (struct call){.code = CALL_RENAMEAT, .to_fd = AT_FDCWD, .to_path = to});
+}
+
+int async_unlink(const char *path)
+{
+	return (int)perform_at(path, (struct call){.code = CALL_UNLINKAT});
+}
+
+int async_rmdir(const char *path)
+{
+	return (int)perform_at(path, (struct call){.code = CALL_UNLINKAT, .flags = AT_REMOVEDIR});
+}
+
+int async_mkdir(const char *path, mode_t mode)
+{
+	return (int)perform_at(path, (struct call){.code = CALL_MKDIRAT, .mode = mode});
+}
+
+int async_truncate(const char *path, off_t length)
+{
+	return (int)perform_at(path, (struct call){.code = CALL_TRUNCATE, .offset = length});
+}
+
+int async_ftruncate(int fd, off_t length)
+{
+	return (int)perform_on(fd, (struct call){.code = CALL_FTRUNCATE, .offset = length});
+}
+
+ssize_t async_getdents(int fd, void *buffer, size_t size)
+{
+	return perform_on(fd, (struct call){.code = CALL_GETDENTS, .buffer = buffer, .size = size});
+}

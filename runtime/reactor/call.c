@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#include "reactor/call.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "reactor/transfer.h"
+
+static int64_t run_once(const struct call *c)
+{
+	switch ((enum call_code)c->code) {
+	case CALL_OPENAT:
+		return SYS("openat", openat(c->fd, c->path, c->flags, c->mode));
+	case CALL_PREADV:
+		return SYS("preadv", preadv(c->fd, c->parts, c->count, c->offset));
+	case CALL_PWRITEV:
+		return SYS("pwritev", pwritev(c->fd, c->parts, c->count, c->offset));
+	case CALL_FSYNC:
+		return SYS("fsync", fsync(c->fd));
+	case CALL_FDATASYNC:
+		return SYS("fdatasync", fdatasync(c->fd));
+	case CALL_FSTATAT:
+		return SYS("fstatat", fstatat(c->fd, c->path, c->buffer, c->flags));
+	case CALL_RENAMEAT:
+		return SYS("renameat", renameat(c->fd, c->path, c->to_fd, c->to_path));
+	case CALL_UNLINKAT:
+		return SYS("unlinkat", unlinkat(c->fd, c->path, c->flags));
+	case CALL_MKDIRAT:
+		return SYS("mkdirat", mkdirat(c->fd, c->path, c->mode));
+	case CALL_TRUNCATE:
+		return SYS("truncate", truncate(c->path, c->offset));
+	case CALL_FTRUNCATE:
+		return SYS("ftruncate", ftruncate(c->fd, c->offset));
+	case CALL_GETDENTS:
+		return SYS("getdents64", getdents64(c->fd, c->buffer, c->size));
+	}
+	return -ENOSYS;
+}
+
+int64_t call_run(const struct call *call)
+{
+	return RETRY_EINTR(run_once(call));
+}
+
+int64_t call_try(const struct call *c)
+{
+	int64_t n = -EAGAIN;
+
+	if (c->code == CALL_PREADV)
+		n = RETRY_EINTR(SYS("preadv2", preadv2(c->fd, c->parts, c->count, c->offset, RWF_NOWAIT)));
+	else if (c->code == CALL_PWRITEV)
+		n = RETRY_EINTR(SYS("pwritev2", pwritev2(c->fd, c->parts, c->count, c->offset, RWF_NOWAIT)));
+	return n == -EOPNOTSUPP ? -EAGAIN : n;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A call on files, prepared: it may wait for a disk, and for nothing else. Where io_uring does not know it, and with
+ * epoll, a worker carries it out.
+ */
+#ifndef REACTOR_CALL_H
+#define REACTOR_CALL_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+enum call_code {
+	CALL_OPENAT,
+	CALL_PREADV,
+	CALL_PWRITEV,
+	CALL_FSYNC,
+	CALL_FDATASYNC,
+	CALL_FSTATAT,
+	CALL_RENAMEAT,
+	CALL_UNLINKAT,
+	CALL_MKDIRAT,
+	CALL_TRUNCATE,
+	CALL_FTRUNCATE,
+	CALL_GETDENTS,
+};
+
+/* What each code uses of it is what its system call has. */
+struct call {
+	uint8_t code; /* enum call_code */
+	int fd, to_fd;
+	const char *path, *to_path;
+	struct iovec *parts;
+	int count;
+	void *buffer;
+	size_t size;
+	int64_t offset; /* >= 0 with CALL_PREADV and CALL_PWRITEV */
+	int flags;
+	mode_t mode;
+};
+
+/* Carries it out, waiting as long as it takes. */
+int64_t call_run(const struct call *call);
+
+/* Its result if it needs no waiting, else -EAGAIN. */
+int64_t call_try(const struct call *call);
+
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls on files as io_uring knows them. It has no use for the others: it would give them to a thread, as we do. */
+#ifdef HAVE_LIBURING
+#include "reactor/uring_impl.h"
+
+static const uint8_t opcodes[] = {
+	[CALL_OPENAT] = IORING_OP_OPENAT,     [CALL_PREADV] = IORING_OP_READV,      [CALL_PWRITEV] = IORING_OP_WRITEV,
+	[CALL_FSYNC] = IORING_OP_FSYNC,       [CALL_FDATASYNC] = IORING_OP_FSYNC,   [CALL_FSTATAT] = IORING_OP_NOP,
+	[CALL_RENAMEAT] = IORING_OP_RENAMEAT, [CALL_UNLINKAT] = IORING_OP_UNLINKAT, [CALL_MKDIRAT] = IORING_OP_MKDIRAT,
+	[CALL_TRUNCATE] = IORING_OP_NOP,      [CALL_FTRUNCATE] = IORING_OP_NOP,     [CALL_GETDENTS] = IORING_OP_NOP,
+};
+
+bool uring_knows_call(const struct call *call)
+{
+	int opcode = opcodes[call->code];
+
+	return opcode != IORING_OP_NOP && uring_has_opcode(opcode);
+}
+
+void uring_prepare_call(struct io_uring_sqe *sqe, const struct call *c)
+{
+	switch ((enum call_code)c->code) {
+	case CALL_OPENAT:
+		io_uring_prep_openat(sqe, c->fd, c->path, c->flags, c->mode);
+		break;
+	case CALL_PREADV:
+		io_uring_prep_readv(sqe, c->fd, c->parts, (unsigned)c->count, (uint64_t)c->offset);
+		break;
+	case CALL_PWRITEV:
+		io_uring_prep_writev(sqe, c->fd, c->parts, (unsigned)c->count, (uint64_t)c->offset);
+		break;
+	case CALL_FSYNC:
+		io_uring_prep_fsync(sqe, c->fd, 0);
+		break;
+	case CALL_FDATASYNC:
+		io_uring_prep_fsync(sqe, c->fd, IORING_FSYNC_DATASYNC);
+		break;
+	case CALL_RENAMEAT:
+		io_uring_prep_renameat(sqe, c->fd, c->path, c->to_fd, c->to_path, 0);
+		break;
+	case CALL_UNLINKAT:
+		io_uring_prep_unlinkat(sqe, c->fd, c->path, c->flags);
+		break;
+	case CALL_MKDIRAT:
+		io_uring_prep_mkdirat(sqe, c->fd, c->path, c->mode);
+		break;
+	default:
+		io_uring_prep_nop(sqe);
+	}
+}
+#endif
