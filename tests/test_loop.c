@@ -920,6 +920,102 @@ static void time_is_monotonic(void **state)
 	loop_end(loop);
 }
 
+/* In one thread after another */
+
+struct elsewhere {
+	async_loop *loop;
+	int pipe[2];
+	intptr_t result;
+};
+
+static intptr_t read_byte(void *arg)
+{
+	char byte;
+
+	return async_read(((struct elsewhere *)arg)->pipe[0], &byte, 1);
+}
+
+static void run_elsewhere(void *arg)
+{
+	struct elsewhere *mine = arg;
+	async_task *task = async_loop_create_task(mine->loop, read_byte, mine, NULL);
+
+	mine->result = async_loop_run_until_complete(mine->loop, task);
+}
+
+static void a_loop_runs_in_one_thread_after_another(void **state)
+{
+	struct elsewhere mine = {.loop = loop_real()};
+
+	(void)state;
+	assert_int_equal(pipe(mine.pipe), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(write(mine.pipe[1], "x", 1), 1);
+		if (i == 1)
+			run_elsewhere(&mine);
+		else
+			in_thread(run_elsewhere, &mine);
+		assert_int_equal(mine.result, 1);
+	}
+	loop_end(mine.loop);
+	close(mine.pipe[0]);
+	close(mine.pipe[1]);
+}
+
+/* Leaves a task behind that waits for the kernel. */
+static void leave_waiting(void *arg)
+{
+	struct elsewhere *mine = arg;
+
+	async_release(async_loop_create_task(mine->loop, read_byte, mine, NULL));
+	for (int i = 0; i < 2; i++) {
+		async_loop_stop(mine->loop);
+		mine->result = async_loop_run_forever(mine->loop);
+	}
+}
+
+static void a_loop_is_closed_after_its_thread_ended(void **state)
+{
+	struct elsewhere mine = {.loop = loop_real()};
+
+	(void)state;
+	assert_int_equal(pipe(mine.pipe), 0);
+	in_thread(leave_waiting, &mine);
+	assert_int_equal(mine.result, 0);
+	assert_int_equal(async_loop_close(mine.loop), 0);
+	async_loop_free(mine.loop);
+	close(mine.pipe[0]);
+	close(mine.pipe[1]);
+}
+
+static void close_elsewhere(void *arg)
+{
+	struct elsewhere *mine = arg;
+
+	mine->result = async_loop_close(mine->loop);
+}
+
+/* A ring belongs to its thread; epoll does not mind. */
+static void a_loop_with_operations_is_closed_in_its_thread(void **state)
+{
+	struct elsewhere mine = {.loop = loop_real()};
+	struct async_loop_stats stats = {.size = sizeof(stats)};
+
+	(void)state;
+	assert_int_equal(pipe(mine.pipe), 0);
+	leave_waiting(&mine);
+	assert_int_equal(async_loop_get_stats(mine.loop, &stats), 0);
+	in_thread(close_elsewhere, &mine);
+	if (strcmp(stats.backend, "io_uring") == 0) {
+		assert_int_equal(mine.result, -EPERM);
+		mine.result = async_loop_close(mine.loop);
+	}
+	assert_int_equal(mine.result, 0);
+	async_loop_free(mine.loop);
+	close(mine.pipe[0]);
+	close(mine.pipe[1]);
+}
+
 /* Inside another loop */
 
 static bool readable(int fd, int timeout)
@@ -1147,6 +1243,9 @@ int main(void)
 		TEST(counters_count),
 		TEST(options_have_limits),
 		TEST(time_is_monotonic),
+		TEST(a_loop_runs_in_one_thread_after_another),
+		TEST(a_loop_is_closed_after_its_thread_ended),
+		TEST(a_loop_with_operations_is_closed_in_its_thread),
 		TEST(run_once_is_one_iteration),
 		TEST(an_embedded_loop_tells_when_to_run),
 		TEST(an_embedded_loop_hears_of_descriptors),

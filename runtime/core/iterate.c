@@ -182,8 +182,9 @@ void loop_wait_jobs(struct async_loop *loop)
 		loop_take_jobs(loop);
 		if (loop->jobs == 0)
 			return;
-		/* Without a reactor to sleep in, all that is left is asking again. */
-		if (wait_in_reactor(loop, -1) < 0)
+		/* Without a reactor of this thread's to sleep in, all that is left is asking again. */
+		bool ours = !loop->reactor || reactor_is_ours(loop->reactor);
+		if (!ours || wait_in_reactor(loop, -1) < 0)
 			sched_yield();
 	}
 }

@@ -180,6 +180,8 @@ int async_loop_close(async_loop *loop)
 	if (atomic_load(&loop->running))
 		return loop == loop_running ? -EBUSY : -EPERM;
 	bool forked = atomic_load(&loop->refuses) == -EPERM;
+	if (loop->reactor && !forked && reactor_take_over(loop->reactor) < 0)
+		return -EPERM;
 	list_for_each_safe(node, &loop->hooks) {
 		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
 

@@ -9,6 +9,18 @@
 #include "core/loop.h"
 #include "core/schedule.h"
 
+/* A loop that ran in another thread before gets a reactor of this one's, if that one's is not in use. */
+static int move_reactor(async_loop *loop)
+{
+	if (!loop->reactor || reactor_is_ours(loop->reactor))
+		return 0;
+	if (reactor_pending(loop->reactor) > 0 || loop->poll_fd >= 0 || reactor_take_over(loop->reactor) < 0)
+		return -EPERM;
+	reactor_close(loop->reactor);
+	loop->reactor = NULL;
+	return 0;
+}
+
 static int begin(async_loop *loop, struct overflow_watch *watch)
 {
 	if (!loop)
@@ -20,7 +32,14 @@ static int begin(async_loop *loop, struct overflow_watch *watch)
 		return -EBUSY;
 	if (atomic_exchange(&loop->running, true))
 		return -EPERM;
+	int error = move_reactor(loop);
+	if (error) {
+		atomic_store(&loop->running, false);
+		return error;
+	}
 	loop_running = loop;
+	/* The stack of this thread, which the tools tell from that of the last run's. */
+	loop->main = (struct context){0};
 	overflow_watch_begin(watch, task_describe);
 	return 0;
 }

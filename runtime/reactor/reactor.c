@@ -6,6 +6,8 @@
  */
 #include "reactor/reactor.h"
 
+#include <sched.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -217,14 +219,42 @@ void reactor_wake(struct reactor *r)
 	errno = saved;
 }
 
+bool reactor_is_ours(const struct reactor *r)
+{
+	return r->owner == 0 || r->owner == gettid();
+}
+
+int reactor_take_over(struct reactor *r)
+{
+	if (reactor_is_ours(r))
+		return 0;
+	if (r->pending > 0 && tgkill(getpid(), r->owner, 0) == 0)
+		return -EPERM;
+	r->foreign = true;
+	return 0;
+}
+
+/* Of a thread that has ended the kernel holds nothing any more; workers may. */
+static void settle_foreign(struct reactor *r)
+{
+	while (r->in_workers) {
+		offload_finish(r);
+		sched_yield();
+	}
+}
+
 void reactor_close(struct reactor *r)
 {
 	struct fd_entry *e;
 
-	for (int fd = 0; (e = fd_table_next(&r->table, &fd));)
-		withdraw_all(r, e);
-	withdraw_all(r, &r->nowhere);
-	r->ops->settle(r);
+	if (!r->foreign) {
+		for (int fd = 0; (e = fd_table_next(&r->table, &fd));)
+			withdraw_all(r, e);
+		withdraw_all(r, &r->nowhere);
+		r->ops->settle(r);
+	} else {
+		settle_foreign(r);
+	}
 	offload_close(r);
 	drop_arrived(r);
 	r->ops->close(r);

@@ -34,6 +34,12 @@ struct reactor_options {
  * io_uring was demanded and cannot be had (reactor_uring_usable tells why), -ENOMEM, -EMFILE, -ENFILE. */
 int reactor_open(const struct reactor_options *options, struct reactor **ret_reactor);
 
+/* Whether this thread may use the reactor. A ring belongs to the thread that opened it. */
+bool reactor_is_ours(const struct reactor *r);
+/* For a thread that is going to close another one's. Returns 0, or -EPERM if that lives and has operations pending:
+ * nobody else can withdraw them. The operations of a thread that has ended were withdrawn by the kernel. */
+int reactor_take_over(struct reactor *r);
+
 /* Withdraws what is pending without calling `complete`, waits until the kernel has let go, and frees. */
 void reactor_close(struct reactor *r);
 

@@ -3,6 +3,8 @@
 #ifndef REACTOR_REACTOR_IMPL_H
 #define REACTOR_REACTOR_IMPL_H
 
+#include <sys/types.h>
+
 #include "reactor/fd_table.h"
 #include "reactor/reactor.h"
 
@@ -40,6 +42,8 @@ struct reactor {
 	size_t pending;
 	size_t holding_time;
 	int wake_fd;       /* eventfd, blocking */
+	pid_t owner;       /* the only thread that may use it; 0: any may, one at a time */
+	bool foreign;      /* taken over by another one, to be closed */
 	bool virtual_time;
 	bool embedded;     /* somebody polls reactor_fd */
 };

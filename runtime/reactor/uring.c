@@ -237,10 +237,19 @@ static void uring_settle(struct reactor *r)
 	}
 }
 
+/* ThreadSanitizer does not see that liburing unmaps a ring, and another may get its addresses. */
+static char ring_memory;
+
 static void uring_close(struct reactor *r)
 {
 	struct uring *u = uring_of(r);
 
+	if (r->foreign) {
+		/* The index of a registered ring is the thread's own: here it may stand for another ring. */
+		u->ring.int_flags = 0;
+		u->ring.enter_ring_fd = u->ring.ring_fd;
+	}
+	ORDER_RELEASE(&ring_memory);
 	io_uring_queue_exit(&u->ring);
 	uring_free(u);
 }
@@ -277,6 +286,8 @@ int uring_open(const struct reactor_options *options, struct reactor **ret_react
 	u->notify_fd = u->watch_fd = -1;
 	int err = reactor_init(&u->base, &uring_ops, options);
 
+	ORDER_ACQUIRE(&ring_memory);
+	u->base.owner = gettid();
 	if (err == 0)
 		err = uring_ring_open(&u->ring, &reason, &features);
 	if (err == 0 && WAITS_OUTSIDE) {
