@@ -115,7 +115,7 @@ static intptr_t use_names(void *arg)
 	int fd = async_open(other, O_RDONLY | O_DIRECTORY, 0);
 	assert_true(fd >= 0);
 	for (int i = 0; i < 50; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "%d", i);
 		int file = async_openat(fd, name, O_WRONLY | O_CREAT, 0600);
