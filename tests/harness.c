@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -235,4 +236,54 @@ void stderr_release(char *text, size_t size)
 	ssize_t length = pread(captured_fd, text, size - 1, 0);
 	close(captured_fd);
 	text[length > 0 ? length : 0] = '\0';
+}
+
+size_t open_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t count = 0;
+
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+intptr_t run_to_the_end(async_fn *fn)
+{
+	struct async_options options = test_options();
+	async_loop *loop = NULL;
+	intptr_t error = async_loop_new(&options, &loop);
+
+	if (error < 0)
+		return error;
+	async_loop_set_error_handler(loop, record_report, NULL);
+	async_task *task = async_loop_create_task(loop, fn, NULL, NULL);
+	error = async_loop_run_until_complete(loop, async_ref(task));
+	for (int i = 0; i < 3 && !async_done(task); i++)
+		(void)async_loop_run_until_complete(loop, async_ref(task));
+	assert_true(async_done(task));
+	async_release(task);
+	loop_end(loop);
+	return error;
+}
+
+void fail_every_call(intptr_t (*once)(void), const int *errors, size_t count)
+{
+	size_t before = open_descriptors();
+
+	for (size_t i = 0; i < count; i++) {
+		for (unsigned long nth = 1, seen = nth; seen >= nth; nth++) {
+			assert_true(nth < 1000);
+			fault_arm(NULL, nth, errors[i]);
+			intptr_t result = once();
+			seen = fault_disarm();
+			if (result > 0 || result < -4095)
+				fail_msg("call %lu failing with %d gives %ld", nth, errors[i], (long)result);
+			if (open_descriptors() != before)
+				fail_msg("call %lu failing with %d leaves descriptors", nth, errors[i]);
+			if (seen < nth)
+				assert_int_equal(result, 0);
+		}
+	}
 }

@@ -77,6 +77,17 @@ void give_way(int turns);
 /* Calls `fn(arg)` in another thread and waits for its end: blocks this one. */
 void in_thread(void (*fn)(void *arg), void *arg);
 
+/* How many descriptors this process has. */
+size_t open_descriptors(void);
+
+/* Runs `fn(NULL)` as a task to its end on a loop of its own, even if the loop fails under it: then once more, so that
+ * the body can clean up. Gives the first result. */
+intptr_t run_to_the_end(async_fn *fn);
+
+/* Runs `once` with each of its calls that can fail failing once, with each of `errors`: it must give 0 or an error,
+ * and leave no descriptor behind. */
+void fail_every_call(intptr_t (*once)(void), const int *errors, size_t count);
+
 /* For other threads: returns once the loop sleeps in the kernel, or is about to. */
 void await_asleep(async_loop *loop);
 

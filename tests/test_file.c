@@ -9,20 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/fault.h"
 
 static char directory[64], path[96], other[96];
-
-static size_t open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
 
 static int make_directory(void **state)
 {
@@ -358,20 +346,8 @@ static intptr_t work(void *arg)
 
 static intptr_t work_once(void)
 {
-	struct async_options options = test_options();
-	async_loop *loop = NULL;
-	intptr_t error = async_loop_new(&options, &loop);
+	intptr_t error = run_to_the_end(work);
 
-	if (error < 0)
-		return error;
-	async_loop_set_error_handler(loop, record_report, NULL);
-	async_task *task = async_loop_create_task(loop, work, NULL, NULL);
-	error = async_loop_run_until_complete(loop, async_ref(task));
-	for (int i = 0; i < 3 && !async_done(task); i++)
-		(void)async_loop_run_until_complete(loop, async_ref(task));
-	assert_true(async_done(task));
-	async_release(task);
-	loop_end(loop);
 	unlink(path);
 	unlink(other);
 	return error;
@@ -380,23 +356,9 @@ static intptr_t work_once(void)
 static void every_failure_is_survived(void **state)
 {
 	static const int errors[] = {-ENOMEM, -EMFILE, -EINTR, -EAGAIN, -EIO};
-	size_t before = open_descriptors();
 
 	(void)state;
-	for (size_t i = 0; i < countof(errors); i++) {
-		for (unsigned long nth = 1, seen = nth; seen >= nth; nth++) {
-			assert_true(nth < 1000);
-			fault_arm(NULL, nth, errors[i]);
-			intptr_t result = work_once();
-			seen = fault_disarm();
-			if (result > 0 || result < -4095)
-				fail_msg("call %lu failing with %d gives %ld", nth, errors[i], (long)result);
-			if (open_descriptors() != before)
-				fail_msg("call %lu failing with %d leaves descriptors", nth, errors[i]);
-			if (seen < nth)
-				assert_int_equal(result, 0);
-		}
-	}
+	fail_every_call(work_once, errors, countof(errors));
 }
 
 int main(void)

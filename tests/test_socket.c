@@ -3,7 +3,6 @@
 #include "harness.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -16,7 +15,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "base/fault.h"
 
 enum family { INET, INET6, UNIX_PATH, UNIX_ABSTRACT, FAMILIES };
 
@@ -28,17 +26,6 @@ struct address {
 static struct sockaddr *sa(struct address *address)
 {
 	return (struct sockaddr *)&address->storage;
-}
-
-static size_t open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 /* A machine may have no IPv6. */
@@ -1021,44 +1008,15 @@ static intptr_t converse(void *arg)
 
 static intptr_t converse_once(void)
 {
-	struct async_options options = test_options();
-	async_loop *loop = NULL;
-	intptr_t error = async_loop_new(&options, &loop);
-
-	if (error < 0)
-		return error;
-	async_loop_set_error_handler(loop, record_report, NULL);
-	async_task *task = async_loop_create_task(loop, converse, NULL, NULL);
-	error = async_loop_run_until_complete(loop, async_ref(task));
-	/* The reactor failed under it: once more, so that the body can clean up. */
-	for (int i = 0; i < 3 && !async_done(task); i++)
-		(void)async_loop_run_until_complete(loop, async_ref(task));
-	assert_true(async_done(task));
-	async_release(task);
-	loop_end(loop);
-	return error;
+	return run_to_the_end(converse);
 }
 
 static void every_failure_is_survived(void **state)
 {
 	static const int errors[] = {-ENOMEM, -EMFILE, -EINTR, -ECONNRESET, -ENOBUFS};
-	size_t before = open_descriptors();
 
 	(void)state;
-	for (size_t i = 0; i < countof(errors); i++) {
-		for (unsigned long nth = 1, seen = nth; seen >= nth; nth++) {
-			assert_true(nth < 1000);
-			fault_arm(NULL, nth, errors[i]);
-			intptr_t result = converse_once();
-			seen = fault_disarm();
-			if (result > 0 || result < -4095)
-				fail_msg("call %lu failing with %d gives %ld", nth, errors[i], (long)result);
-			if (open_descriptors() != before)
-				fail_msg("call %lu failing with %d leaves descriptors", nth, errors[i]);
-			if (seen < nth)
-				assert_int_equal(result, 0);
-		}
-	}
+	fail_every_call(converse_once, errors, countof(errors));
 }
 
 int main(void)
