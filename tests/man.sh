@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# The manual pages: mandoc finds no fault, nothing is missing or too much, references lead somewhere, and the examples
+# The manual pages, and the program in the README: mandoc finds no fault, nothing is missing or too much, references lead somewhere, and the examples
 # work. An example is a literal display that begins with #include, which is a whole program, or with `$ `, which is a
 # dialogue with the shell: a command without output below it only has to succeed.
 set -u
@@ -141,6 +141,9 @@ for page in "${pages[@]}"; do
 	}
 	/^\.Bd .*-literal/ { inside = 1; file = "" }' "$page"
 done
+
+# The README has one too.
+sed -n '/^```c$/,/^```$/p' README.md | sed '/^```/d' >"$scratch/example-README-1.c"
 
 libs=(-pthread -lm)
 nm "$O/libasync.a" | grep -q ' U io_uring_' && libs+=(-luring)
