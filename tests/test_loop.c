@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -920,6 +921,62 @@ static void time_is_monotonic(void **state)
 	loop_end(loop);
 }
 
+static void stop_loop(void *loop)
+{
+	async_loop_stop(loop);
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+static void *post_until_refused(void *loop)
+{
+	while (async_loop_call_soon_threadsafe(loop, nothing, NULL) == 0)
+		sched_yield();
+	return NULL;
+}
+
+/* Whoever is about to wake the loop while it closes finds what it needs. */
+static void threads_post_while_a_loop_closes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < test_many(500); i++) {
+		async_loop *loop = loop_real();
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, post_until_refused, loop), 0);
+		async_loop_call_later(loop, 20 * ASYNC_US, stop_loop, loop, NULL);
+		assert_int_equal(async_loop_run_forever(loop), 0);
+		assert_int_equal(async_loop_close(loop), 0);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		async_loop_free(loop);
+	}
+}
+
+static intptr_t await_for_ever(void *future)
+{
+	return async_await(async_ref(future));
+}
+
+static void many_waiting_tasks_are_abandoned(void **state)
+{
+	async_loop *loop = loop_virtual();
+	async_future *never = async_future_new(loop, NULL);
+
+	(void)state;
+	for (size_t i = 0; i < test_many(50000); i++)
+		async_release(async_loop_create_task(loop, await_for_ever, never, NULL));
+	for (int i = 0; i < 2; i++) {
+		async_loop_stop(loop);
+		assert_int_equal(async_loop_run_forever(loop), 0);
+	}
+	async_release(never);
+	loop_end(loop);
+	assert_int_equal(reports.count, 0);
+}
+
 /* In one thread after another */
 
 struct elsewhere {
@@ -1243,6 +1300,8 @@ int main(void)
 		TEST(counters_count),
 		TEST(options_have_limits),
 		TEST(time_is_monotonic),
+		TEST(threads_post_while_a_loop_closes),
+		TEST(many_waiting_tasks_are_abandoned),
 		TEST(a_loop_runs_in_one_thread_after_another),
 		TEST(a_loop_is_closed_after_its_thread_ended),
 		TEST(a_loop_with_operations_is_closed_in_its_thread),

@@ -149,7 +149,7 @@ bool stack_pool_idle(const struct stack_pool *pool)
 	return idle > STACK_IDLE_KEEP;
 }
 
-bool stack_pool_trim(struct stack_pool *pool)
+enum stack_trim stack_pool_trim(struct stack_pool *pool)
 {
 	size_t budget = TRIM_BATCH;
 
@@ -161,11 +161,12 @@ bool stack_pool_trim(struct stack_pool *pool)
 			give_back(class->free[class->clean++], number);
 			budget--;
 		}
-		/* Unless the batch ran out, a new period begins: only what stays idle through it is next. */
-		if (class->clean >= idle)
-			class->free_low = class->free_count;
+		if (class->clean < idle)
+			return TRIM_MORE;
+		/* A new period begins: only what stays idle through it is next. */
+		class->free_low = class->free_count;
 	}
-	return stack_pool_idle(pool);
+	return stack_pool_idle(pool) ? TRIM_LATER : TRIM_DONE;
 }
 
 void stack_paint(struct stack_header *stack, unsigned class)

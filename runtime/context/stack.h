@@ -76,9 +76,14 @@ void stack_free(struct stack_pool *pool, unsigned class, struct stack_header *st
 
 /* Whether enough memory lies idle to bother. */
 bool stack_pool_idle(const struct stack_pool *pool);
-/* Gives memory back of stacks that were free ever since the last call, a limited number at a time. Returns true if
- * there is something left for a later call. */
-bool stack_pool_trim(struct stack_pool *pool);
+enum stack_trim {
+	TRIM_DONE,
+	TRIM_LATER, /* what lies idle is to be looked at after another period */
+	TRIM_MORE,  /* the limit was reached: call again soon */
+};
+
+/* Gives memory back of stacks that were free ever since the last call, a limited number at a time. */
+enum stack_trim stack_pool_trim(struct stack_pool *pool);
 
 extern atomic_size_t stack_page_bytes; /* set by every stack_pool_init, to the same */
 static inline size_t stack_page_size(void)

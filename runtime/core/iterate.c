@@ -13,6 +13,8 @@
 #define SPIN (8 * ASYNC_US)
 /* Stacks that were not used for so long give their memory back. */
 #define TRIM_INTERVAL ASYNC_S
+/* Between two batches, so that a loop that gives much back stays responsive. */
+#define TRIM_PAUSE ASYNC_MS
 
 static bool notified(struct async_loop *loop)
 {
@@ -58,20 +60,32 @@ static int deadlock(struct async_loop *loop)
 	return -EDEADLK;
 }
 
+/* Gives idle memory back. Returns when to do so again. */
+static async_time trim(struct async_loop *loop, async_time now)
+{
+	slab_trim(&loop->task_slab);
+	slab_trim(&loop->future_slab);
+	slab_trim(&loop->handle_slab);
+	switch (stack_pool_trim(&loop->stacks)) {
+	case TRIM_MORE:
+		return now + TRIM_PAUSE;
+	case TRIM_LATER:
+		return now + TRIM_INTERVAL;
+	default:
+		return ASYNC_FOREVER;
+	}
+}
+
 /* Every task waits: until when? Gives memory back if that is due before anything else. */
 static async_time idle_timeout(struct async_loop *loop)
 {
 	async_time deadline = heap_empty(&loop->timers) ? ASYNC_FOREVER : heap_least(&loop->timers);
 	async_time now = clock_now();
 
-	if (loop->trim_at == ASYNC_FOREVER && stack_pool_idle(&loop->stacks)) {
+	if (loop->trim_at == ASYNC_FOREVER && stack_pool_idle(&loop->stacks))
 		loop->trim_at = now + TRIM_INTERVAL;
-	} else if (loop->trim_at <= now) {
-		slab_trim(&loop->task_slab);
-		slab_trim(&loop->future_slab);
-		slab_trim(&loop->handle_slab);
-		loop->trim_at = stack_pool_trim(&loop->stacks) ? now + TRIM_INTERVAL : ASYNC_FOREVER;
-	}
+	else if (loop->trim_at <= now)
+		loop->trim_at = trim(loop, now);
 	if (loop->trim_at < deadline)
 		deadline = loop->trim_at;
 	return deadline == ASYNC_FOREVER ? -1 : deadline > now ? deadline - now : 0;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -81,8 +82,11 @@ int async_loop_new(const struct async_options *given, async_loop **ret_loop)
 
 void loop_notify(struct async_loop *loop)
 {
+	/* A loop that closes waits for those who are in here. */
+	atomic_fetch_add(&loop->notifying, 1);
 	if (atomic_exchange(&loop->wake_state, LOOP_NOTIFIED) == LOOP_ASLEEP)
 		reactor_wake(loop->reactor);
+	atomic_fetch_sub(&loop->notifying, 1);
 }
 
 int loop_reactor(struct async_loop *loop, struct reactor **ret_reactor)
@@ -134,15 +138,15 @@ static void drop_queue(struct async_loop *loop, bool internal)
 	}
 }
 
+/* Nothing is queued any more, so that the entries can link the tasks that are left. */
 static void detach_one(struct task *task, void *arg)
 {
-	(void)arg;
-	task_detach(task);
-}
+	struct entry **left = arg;
 
-static void find_one(struct task *task, void *arg)
-{
-	*(struct task **)arg = task;
+	task_detach(task);
+	future_ref(&task->future);
+	task->entry.next = *left;
+	*left = &task->entry;
 }
 
 /* Whoever kept it knows that nothing will come any more. */
@@ -157,18 +161,26 @@ static void end_future(void *object, void *arg)
 	future_complete(future, -ESHUTDOWN);
 }
 
-/* One at a time: ending one may release others. */
 static void abandon_tasks(struct async_loop *loop)
 {
-	loop_visit_tasks(loop, detach_one, NULL);
-	while (loop->tasks > 0) {
-		struct task *task = NULL;
+	struct entry *left = NULL;
 
-		loop_visit_tasks(loop, find_one, &task);
-		if (!task)
-			break;
+	loop_visit_tasks(loop, detach_one, &left);
+	while (left) {
+		struct task *task = task_of_entry(left);
+
+		left = left->next;
 		task_abandon(task);
+		future_release(&task->future);
 	}
+}
+
+/* After this no other thread touches the reactor: it is told of news only while the loop sleeps. */
+static void stop_notifying(struct async_loop *loop)
+{
+	atomic_exchange(&loop->wake_state, LOOP_NOTIFIED);
+	while (atomic_load(&loop->notifying) > 0)
+		sched_yield();
 }
 
 int async_loop_close(async_loop *loop)
@@ -190,6 +202,7 @@ int async_loop_close(async_loop *loop)
 	if (!forked)
 		loop_wait_jobs(loop);
 	job_sink_settle(&loop->sink);
+	stop_notifying(loop);
 	if (loop->reactor && forked)
 		reactor_abandon(loop->reactor);
 	else if (loop->reactor)

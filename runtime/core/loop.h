@@ -103,6 +103,7 @@ struct async_loop {
 	struct list closers;           /* tasks that close a descriptor and wait for what is pending on it */
 	struct async_loop *next_loop, *prev_loop; /* all loops of the process */
 
+	atomic_uint notifying;         /* threads inside loop_notify */
 	atomic_bool running;
 	atomic_bool stopping;
 	atomic_int refuses;            /* 0, -ESHUTDOWN once closed, -EPERM in a forked child */
