@@ -35,14 +35,10 @@ static struct chunk *chunk_of(void *object)
 	return (struct chunk *)((uintptr_t)object & ~(CHUNK_SIZE - 1));
 }
 
-static uint32_t capacity(const struct slab *slab)
-{
-	return (uint32_t)((CHUNK_SIZE - sizeof(struct chunk)) / slab->object_size);
-}
-
 void slab_init(struct slab *slab, size_t object_size)
 {
 	slab->object_size = object_size;
+	slab->capacity = (uint32_t)((CHUNK_SIZE - sizeof(struct chunk)) / object_size);
 	list_init(&slab->partial);
 	list_init(&slab->full);
 	slab->chunks = slab->empty = 0;
@@ -117,7 +113,7 @@ void *slab_alloc(struct slab *slab)
 	}
 	if (chunk->live++ == 0)
 		slab->empty--;
-	if (unlikely(chunk->live == capacity(slab))) {
+	if (unlikely(chunk->live == slab->capacity)) {
 		list_remove(&chunk->link);
 		list_append(&slab->full, &chunk->link);
 	}
@@ -131,7 +127,7 @@ void slab_free(struct slab *slab, void *object)
 	*(void **)object = chunk->free;
 	chunk->free = object;
 	poison(object, slab->object_size);
-	if (unlikely(chunk->live == capacity(slab))) {
+	if (unlikely(chunk->live == slab->capacity)) {
 		list_remove(&chunk->link);
 		list_prepend(&slab->partial, &chunk->link);
 	}

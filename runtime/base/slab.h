@@ -10,11 +10,13 @@
 #define BASE_SLAB_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/list.h"
 
 struct slab {
 	size_t object_size;
+	uint32_t capacity;   /* objects in a chunk */
 	struct list partial; /* chunks with room, most recently freed first */
 	struct list full;
 	size_t chunks;

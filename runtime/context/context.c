@@ -11,18 +11,6 @@ __thread struct sanitizer_fiber *sanitizer_left;
 __thread void *sanitizer_dead_fiber;
 #endif
 
-#if CONTEXT_HAS_ASM
-/* A stack that has not begun holds its entry and argument, and bit 0 of its pointer says so. */
-static void make_asm(struct context *context, void *top, context_entry *entry, void *arg)
-{
-	uintptr_t *frame = (uintptr_t *)top - 2;
-
-	frame[0] = (uintptr_t)arg;
-	frame[1] = (uintptr_t)entry;
-	context->sp = (char *)frame + 1;
-}
-#endif
-
 /* makecontext passes integers: a pointer travels in two halves. */
 static void start_ucontext(unsigned entry_high, unsigned entry_low, unsigned arg_high, unsigned arg_low)
 {
@@ -33,7 +21,7 @@ static void start_ucontext(unsigned entry_high, unsigned entry_low, unsigned arg
 	__builtin_unreachable();
 }
 
-static void make_ucontext(struct context *context, void *bottom, void *top, context_entry *entry, void *arg)
+void context_make_ucontext(struct context *context, void *bottom, void *top, context_entry *entry, void *arg)
 {
 	/* The ucontext_t itself lives at the top of the stack that it describes. */
 	ucontext_t *uc = (ucontext_t *)(((uintptr_t)top - sizeof(ucontext_t)) & ~(uintptr_t)63);
@@ -46,21 +34,6 @@ static void make_ucontext(struct context *context, void *bottom, void *top, cont
 	makecontext(uc, (void (*)(void))start_ucontext, 4, (unsigned)(e >> 32), (unsigned)e, (unsigned)(a >> 32),
 		    (unsigned)a);
 	context->sp = uc;
-}
-
-void context_make(struct context *context, enum context_kind kind, void *bottom, void *top, context_entry *entry,
-		  void *arg)
-{
-	sanitizer_fiber_make(&context->fiber, bottom, top);
-#if CONTEXT_HAS_ASM
-	if (kind == CONTEXT_ASM) {
-		make_asm(context, top, entry, arg);
-		return;
-	}
-#else
-	(void)kind;
-#endif
-	make_ucontext(context, bottom, top, entry, arg);
 }
 
 void context_swap_ucontext(void **save, void *to)

@@ -12,6 +12,7 @@
 #define CONTEXT_CONTEXT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 #include "context/sanitizer.h"
@@ -35,10 +36,25 @@ struct context {
 /* The outermost function of a stack. It ends by saying which context goes on: `return context_finish(…)`. */
 typedef void *context_entry(void *arg);
 
+void context_make_ucontext(struct context *context, void *bottom, void *top, context_entry *entry, void *arg);
+
 /* Prepares a context whose first switch calls entry(arg) at the top of the stack [bottom, top). `top` is aligned to
- * 16. */
-void context_make(struct context *context, enum context_kind kind, void *bottom, void *top, context_entry *entry,
-		  void *arg);
+ * 16. For the assembly, a stack that has not begun holds its argument and its entry, and bit 0 of its pointer says
+ * so. */
+static always_inline void context_make(struct context *context, enum context_kind kind, void *bottom, void *top,
+				       context_entry *entry, void *arg)
+{
+	sanitizer_fiber_make(&context->fiber, bottom, top);
+	if (CONTEXT_HAS_ASM && likely(kind == CONTEXT_ASM)) {
+		void **frame = (void **)top - 2;
+
+		frame[0] = arg;
+		frame[1] = (void *)(uintptr_t)entry;
+		context->sp = (char *)frame + 1;
+	} else {
+		context_make_ucontext(context, bottom, top, entry, arg);
+	}
+}
 
 /* In switch_*.S, and with ucontext. Both save the running stack at *save and continue `to`. */
 void context_swap_asm(void **save, void *to);

@@ -73,12 +73,10 @@ async_future *async_future_failed(intptr_t error)
 	return future;
 }
 
-void future_complete(async_future *future, intptr_t result)
+static noinline void wake_watchers(async_future *future)
 {
 	struct list *node;
 
-	future->result = result;
-	future->state = FUTURE_DONE;
 	while ((node = list_pop(&future->watchers))) {
 		struct entry *entry = list_entry(node, struct watcher, link)->entry;
 
@@ -87,6 +85,14 @@ void future_complete(async_future *future, intptr_t result)
 		else
 			ready_append(&future->loop->ready, entry);
 	}
+}
+
+void future_complete(async_future *future, intptr_t result)
+{
+	future->result = result;
+	future->state = FUTURE_DONE;
+	if (!list_empty(&future->watchers))
+		wake_watchers(future);
 }
 
 /* Nobody took the result. True if somebody has a reference again. */

@@ -45,8 +45,12 @@ static always_inline bool schedule_next_batch(struct async_loop *loop)
 /* Fetches what the switch after this one will touch: the top of that stack, and the task behind it. */
 static always_inline void schedule_prefetch(const struct entry *entry)
 {
+	const struct task *task = container_of(entry, struct task, entry);
+
 	__builtin_prefetch(entry->next);
-	stack_prefetch(container_of(entry, struct task, entry)->context.sp);
+	__builtin_prefetch(&task->future, 1);
+	__builtin_prefetch(&task->fn, 1);
+	stack_prefetch(task->context.sp);
 }
 
 /* The task to switch to; NULL if it is the turn of the loop's own stack. */
