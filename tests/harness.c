@@ -213,7 +213,9 @@ void in_thread(void (*fn)(void *arg), void *arg)
 
 void await_asleep(async_loop *loop)
 {
-	while (atomic_load(&loop->wake_state) != LOOP_ASLEEP)
+	int state;
+
+	while ((state = atomic_load(&loop->wake_state)) != LOOP_ASLEEP && state != LOOP_DOZING)
 		sched_yield();
 }
 

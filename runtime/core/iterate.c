@@ -8,6 +8,7 @@
 #include "core/loop.h"
 #include "core/schedule.h"
 #include "core/timer.h"
+#include "worker/futex.h"
 
 /* A worker that spins answers in less time than it takes to wake this thread; see worker/. */
 #define SPIN (8 * ASYNC_US)
@@ -35,6 +36,34 @@ static int wait_in_reactor(struct async_loop *loop, async_time timeout)
 	loop->polls++;
 	error = reactor_wait(reactor, timeout);
 	return error < 0 ? error : 0;
+}
+
+/* Nothing is pending in the reactor, if there is one, and nobody polls it. ThreadSanitizer holds signals back until a
+ * call that it knows, and a futex is none. */
+static bool may_doze(const struct async_loop *loop)
+{
+#ifdef WITH_TSAN
+	(void)loop;
+	return false;
+#else
+	return loop->poll_fd < 0 && (!loop->reactor || reactor_pending(loop->reactor) == 0);
+#endif
+}
+
+/* Waits at most `timeout` ns (negative: for ever) for whatever may come. */
+static int wait_for_news(struct async_loop *loop, async_time timeout)
+{
+	int running = LOOP_RUNNING;
+
+	if (timeout == 0 && !loop->reactor)
+		return 0;
+	if (timeout == 0 || !may_doze(loop))
+		return wait_in_reactor(loop, timeout);
+	loop->polls++;
+	/* However it ends, the loop looks around again. */
+	if (atomic_compare_exchange_strong(&loop->wake_state, &running, LOOP_DOZING))
+		futex_wait_for(&loop->wake_state, LOOP_DOZING, timeout);
+	return 0;
 }
 
 static void spin_for_jobs(struct async_loop *loop)
@@ -98,7 +127,7 @@ static int wait_real(struct async_loop *loop)
 	spin_for_jobs(loop);
 	if (notified(loop))
 		return 0;
-	return wait_in_reactor(loop, idle_timeout(loop));
+	return wait_for_news(loop, idle_timeout(loop));
 }
 
 /* Time passes only when nothing else can happen. */
@@ -111,13 +140,13 @@ static int wait_virtual(struct async_loop *loop)
 			return error;
 	}
 	if (loop->jobs > 0 || (loop->reactor && reactor_holding_time(loop->reactor) > 0))
-		return wait_in_reactor(loop, -1);
+		return wait_for_news(loop, -1);
 	if (!heap_empty(&loop->timers)) {
 		if (heap_least(&loop->timers) > loop->virtual_now)
 			loop->virtual_now = heap_least(&loop->timers);
 		return 0;
 	}
-	return can_be_woken(loop) ? wait_in_reactor(loop, -1) : deadlock(loop);
+	return can_be_woken(loop) ? wait_for_news(loop, -1) : deadlock(loop);
 }
 
 /* Looks after everything but tasks; waits if nobody is ready and `may_wait`. */
@@ -198,7 +227,7 @@ void loop_wait_jobs(struct async_loop *loop)
 			return;
 		/* Without a reactor of this thread's to sleep in, all that is left is asking again. */
 		bool ours = !loop->reactor || reactor_is_ours(loop->reactor);
-		if (!ours || wait_in_reactor(loop, -1) < 0)
+		if (!ours || wait_for_news(loop, -1) < 0)
 			sched_yield();
 	}
 }

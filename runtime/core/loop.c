@@ -13,6 +13,7 @@
 #include "core/registry.h"
 #include "core/schedule.h"
 #include "core/timer.h"
+#include "worker/futex.h"
 
 #define SLOW_TASK_DEFAULT (100 * ASYNC_MS)
 #define SHUTDOWN_TIMEOUT_DEFAULT (10 * ASYNC_S)
@@ -84,8 +85,14 @@ void loop_notify(struct async_loop *loop)
 {
 	/* A loop that closes waits for those who are in here. */
 	atomic_fetch_add(&loop->notifying, 1);
-	if (atomic_exchange(&loop->wake_state, LOOP_NOTIFIED) == LOOP_ASLEEP)
+	switch (atomic_exchange(&loop->wake_state, LOOP_NOTIFIED)) {
+	case LOOP_ASLEEP:
 		reactor_wake(loop->reactor);
+		break;
+	case LOOP_DOZING:
+		futex_wake(&loop->wake_state, 1);
+		break;
+	}
 	atomic_fetch_sub(&loop->notifying, 1);
 }
 

@@ -8,7 +8,8 @@
  * due is followed by the next one without leaving the tasks' stacks: see schedule.h.
  *
  * One word, `wake_state`, joins the loop with other threads: whoever has news stores NOTIFIED and wakes the
- * reactor if the word was ASLEEP; the loop goes to sleep only if it can change RUNNING to ASLEEP.
+ * loop if the word said that it sleeps; the loop goes to sleep only if it can change RUNNING to ASLEEP, in the
+ * reactor, or to DOZING, on the word itself. That is the shorter way back, and needs no reactor.
  */
 #ifndef CORE_LOOP_H
 #define CORE_LOOP_H
@@ -37,6 +38,7 @@ struct task;
 enum wake_state {
 	LOOP_RUNNING,
 	LOOP_ASLEEP,   /* or about to be: in the reactor */
+	LOOP_DOZING,   /* the same, on this very word: no operation is pending */
 	LOOP_NOTIFIED, /* there is something in the inbox, in the sink, or a stop */
 };
 

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fault.h"
 
@@ -16,6 +17,15 @@
 static inline int futex_wait(atomic_int *word, int expected)
 {
 	return (int)SYS("futex_wait", syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0));
+}
+
+/* The same for at most `timeout` ns, negative: for ever. */
+static inline int futex_wait_for(atomic_int *word, int expected, int64_t timeout)
+{
+	struct timespec ts = clock_timespec(timeout);
+
+	return (int)SYS("futex_wait", syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout < 0 ? NULL : &ts,
+					      NULL, 0));
 }
 
 /* No fault point: with a valid address waking cannot fail, and everybody relies on that. */
