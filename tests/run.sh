@@ -143,7 +143,7 @@ for script in tests/cli/*.sh; do
 done
 # These look at files that no variant changes.
 if [ "$TEST_TOOL" = native ]; then
-	for script in tests/headers.sh tests/man.sh; do
+	for script in tests/headers.sh tests/man.sh tests/models.sh; do
 		[ -f "$script" ] && job results "$(basename "$script" .sh)" bash "$script"
 	done
 fi

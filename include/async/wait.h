@@ -23,7 +23,7 @@ enum async_wait_when {
  * Waits until the condition holds or `timeout` nanoseconds have passed (ASYNC_FOREVER: no limit); ask
  * async_done which ones are. Never cancels a future.
  * Owns: borrows them all.
- * Suspends: unless the condition holds already. Cancel: at once, the futures are left alone.
+ * Suspends: always. Cancel: at once, the futures are left alone.
  * Returns: how many are done; -ECANCELED, -ENOMEM, -EINVAL (no future, a NULL among them, an unknown
  * condition), -EPERM (outside a task, a future of another loop).
  */
