@@ -286,10 +286,11 @@ int uring_open(const struct reactor_options *options, struct reactor **ret_react
 	u->notify_fd = u->watch_fd = -1;
 	int err = reactor_init(&u->base, &uring_ops, options);
 
-	ORDER_ACQUIRE(&ring_memory);
 	u->base.owner = gettid();
 	if (err == 0)
 		err = uring_ring_open(&u->ring, &reason, &features);
+	/* Its addresses may be those of a ring that was unmapped just now. */
+	ORDER_ACQUIRE(&ring_memory);
 	if (err == 0 && WAITS_OUTSIDE) {
 		err = uring_fd(&u->base);
 		if (err < 0)
