@@ -105,13 +105,6 @@ static int handle_make(async_loop *loop, async_callback *fn, void *arg, async_ha
 	return 0;
 }
 
-/* A loop that is embedded sleeps in a poll of its descriptor. */
-static void rouse(async_loop *loop)
-{
-	if (unlikely(loop->poll_fd >= 0) && loop != loop_running)
-		loop_notify(loop);
-}
-
 int async_loop_call_soon(async_loop *loop, async_callback *fn, void *arg, async_handle **ret_handle)
 {
 	async_handle *handle;
@@ -120,7 +113,7 @@ int async_loop_call_soon(async_loop *loop, async_callback *fn, void *arg, async_
 	if (error)
 		return error;
 	ready_append(&loop->ready, &handle->timer.entry);
-	rouse(loop);
+	loop_rouse(loop);
 	return 0;
 }
 
@@ -144,7 +137,7 @@ int async_loop_call_at(async_loop *loop, async_time when, async_callback *fn, vo
 		*ret_handle = handle;
 	else
 		handle_unref(handle);
-	rouse(loop);
+	loop_rouse(loop);
 	return 0;
 }
 

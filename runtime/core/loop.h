@@ -157,6 +157,13 @@ static inline async_time loop_now(const struct async_loop *loop)
 /* There is news for the loop. Any thread, and signal handlers. */
 void loop_notify(struct async_loop *loop);
 
+/* For what its thread gives the loop between two runs: one that is embedded sleeps in a poll of its descriptor. */
+static always_inline void loop_rouse(struct async_loop *loop)
+{
+	if (unlikely(loop != loop_running) && loop->poll_fd >= 0)
+		loop_notify(loop);
+}
+
 /* The loop's reactor, opened at the first call. Returns 0 or -errno. */
 int loop_reactor(struct async_loop *loop, struct reactor **ret_reactor);
 

@@ -175,8 +175,7 @@ static always_inline void task_schedule(struct task *task, bool eager)
 		task_start_eagerly(task);
 	else
 		ready_append(&loop->ready, &task->entry);
-	if (unlikely(loop != loop_running) && loop->poll_fd >= 0)
-		loop_notify(loop);
+	loop_rouse(loop);
 }
 
 static async_task *create_failed(intptr_t error, void *arg, const struct async_task_options *options)
