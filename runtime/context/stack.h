@@ -35,10 +35,16 @@ enum stack_guard {
 	STACK_GUARD_MPROTECT, /* two mappings a stack: vm.max_map_count ends at some 32,000 */
 };
 
-/* What a slot carries at the top of its stack; a multiple of 16 bytes. */
+/* What a slot carries at the top of its stack. */
 struct stack_header {
+	/* These end the cache line in which the first frame begins. */
 	const void *label; /* whose stack it is, for the report of an overflow; NULL while free */
 	unsigned valgrind_id;
+	/* The owner's accounts, in the next line, which is touched only if they are kept. Here they share the page that
+	 * the stack has anyway. */
+	int64_t since;     /* when the owner last got or left the processor; ns */
+	int64_t ran;       /* how long it has had it */
+	uint64_t switches; /* how often it got it */
 };
 
 struct stack_region;
@@ -95,8 +101,9 @@ static inline size_t stack_page_size(void)
 static inline struct stack_header *stack_header(void *base, unsigned class)
 {
 	size_t colour = ((uintptr_t)base >> (class + STACK_SHIFT_MIN) & 15) * 128;
+	char *line = (char *)base + stack_class_size(class) - colour - 64;
 
-	return (struct stack_header *)((char *)base + stack_class_size(class) - colour) - 1;
+	return (struct stack_header *)(line - offsetof(struct stack_header, since));
 }
 
 static inline char *stack_base(struct stack_header *stack, unsigned class)

@@ -80,8 +80,9 @@ static noinline void wake_watchers(async_future *future)
 	while ((node = list_pop(&future->watchers))) {
 		struct entry *entry = list_entry(node, struct watcher, link)->entry;
 
+		/* The word says nothing: the future has the result. */
 		if (entry->kind == ENTRY_TASK)
-			task_make_ready(task_of_entry(entry));
+			task_wake(task_of_entry(entry), 0);
 		else
 			ready_append(&future->loop->ready, entry);
 	}
@@ -184,8 +185,6 @@ intptr_t async_await(async_future *future)
 			return error;
 		}
 		future_watch(future, &task->watcher);
-		/* The word says nothing: the future has the result. */
-		task->word = 0;
 		if (unlikely(task_park(task, &wait_future, future) == -ECANCELED)) {
 			list_remove(&task->watcher.link);
 			future_release(future);

@@ -182,9 +182,9 @@ static void run_batch(struct async_loop *loop)
 		struct task *task = schedule_next(loop);
 		struct entry *entry = loop->batch;
 
-		if (unlikely(loop->times_slices))
-			slow_slice_begins(loop);
 		if (task) {
+			if (unlikely(loop->observed))
+				observe_switch(loop, NULL, task);
 			loop->current = task;
 			context_switch(&loop->main, &task->context, loop->switch_kind);
 			continue;
@@ -192,12 +192,14 @@ static void run_batch(struct async_loop *loop)
 		if (!entry)
 			return;
 		loop->batch = entry->next;
+		if (unlikely(loop->observed))
+			observe_callback_begins(loop);
 		if (entry->kind == ENTRY_TASK)
 			task_discard(task_of_entry(entry));
 		else
 			entry->run(entry);
-		if (unlikely(loop->times_slices))
-			slow_slice_ended(loop, NULL);
+		if (unlikely(loop->observed))
+			observe_callback_ends(loop);
 	}
 }
 

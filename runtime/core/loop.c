@@ -63,7 +63,8 @@ int async_loop_new(const struct async_options *given, async_loop **ret_loop)
 	loop->options = options;
 	ready_init(&loop->ready);
 	loop->switch_kind = loop_switch_kind(options.switch_kind);
-	loop->times_slices = options.debug;
+	loop->observed = (uint8_t)((options.debug ? OBSERVE_SLICES | OBSERVE_ACCOUNTS : 0) |
+				  (options.accounting ? OBSERVE_ACCOUNTS : 0));
 	loop->service_step = 1;
 	loop->trim_at = ASYNC_FOREVER;
 	loop->shuffle_state = options.shuffle_seed;

@@ -28,6 +28,7 @@
 #include "context/overflow.h"
 #include "context/stack.h"
 #include "core/future.h"
+#include "core/observe.h"
 #include "core/ready.h"
 #include "core/slow.h"
 #include "reactor/reactor.h"
@@ -72,7 +73,7 @@ struct async_loop {
 	uint64_t service_at;           /* look at the clock when `switches` gets here */
 	atomic_int wake_state;         /* enum wake_state */
 	uint8_t switch_kind;           /* enum context_kind */
-	bool times_slices;             /* debug mode: see slow.h */
+	uint8_t observed;              /* enum observe: what is recorded, see observe.h */
 	bool last_batch;               /* a stop came before this batch: it is not followed by the next */
 
 	struct context main;           /* the loop's own stack while tasks run */

@@ -90,9 +90,9 @@ static always_inline struct context *schedule_away(struct async_loop *loop)
 {
 	if (unlikely(loop->eager != NULL) && loop->eager->task == loop->current)
 		return schedule_leave_eager(loop);
-	if (unlikely(loop->times_slices))
-		slow_slice_ended(loop, loop->current);
 	struct task *next = schedule_next(loop);
+	if (unlikely(loop->observed))
+		observe_switch(loop, loop->current, next);
 	loop->current = next;
 	return next ? &next->context : &loop->main;
 }
@@ -111,15 +111,19 @@ static always_inline void task_suspend(struct task *task)
  * way often is mostly in this state. */
 static always_inline bool schedule_alone(const struct async_loop *loop)
 {
-	return !loop->batch && !loop->ready.head && !loop->eager && !loop->last_batch && !loop->times_slices &&
+	return !loop->batch && !loop->ready.head && !loop->eager && !loop->last_batch && !loop->observed &&
 	       loop->switches < loop->service_at &&
 	       atomic_load_explicit(&loop->wake_state, memory_order_relaxed) == LOOP_RUNNING;
 }
 
 static always_inline void task_make_ready(struct task *task)
 {
+	struct async_loop *loop = task->future.loop;
+
 	task->state = TASK_ACTIVE;
-	ready_append(&task->future.loop->ready, &task->entry);
+	ready_append(&loop->ready, &task->entry);
+	if (unlikely(loop->observed))
+		observe_wake(loop, task);
 }
 
 /* Ends the wait of a parked task with a result. */
@@ -137,6 +141,7 @@ static always_inline intptr_t task_park(struct task *task, const struct wait_cla
 {
 	task->wait_class = class;
 	task->wait_object = object;
+	task->word = task->future.loop->serviced_at;
 	task->state = TASK_PARKED;
 	if (unlikely(task->must_cancel) && task_cancel_wait(task))
 		task->must_cancel = false;

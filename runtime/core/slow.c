@@ -27,17 +27,16 @@ static void report(struct entry *entry)
 	async_release(future);
 }
 
-void slow_slice_begins(struct async_loop *loop)
+void slow_slice_begins(struct async_loop *loop, async_time now)
 {
-	loop->slow.slice_began = clock_now();
+	loop->slow.slice_began = now;
 }
 
-void slow_slice_ended(struct async_loop *loop, struct task *task)
+void slow_slice_ended(struct async_loop *loop, struct task *task, async_time now)
 {
 	struct slow_report *slow = &loop->slow;
-	async_time now = clock_now(), held = now - slow->slice_began;
+	async_time held = now - slow->slice_began;
 
-	slow->slice_began = now;
 	if (held < loop->options.slow_task || slow->queued)
 		return;
 	slow->queued = true;

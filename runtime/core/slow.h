@@ -17,8 +17,8 @@ struct slow_report {
 	bool queued;
 };
 
-/* Around what runs without giving way, if `times_slices` is set in the loop. `task` NULL: a callback. */
-void slow_slice_begins(struct async_loop *loop);
-void slow_slice_ended(struct async_loop *loop, struct task *task);
+/* Around what runs without giving way. `task` NULL: a callback. */
+void slow_slice_begins(struct async_loop *loop, async_time now);
+void slow_slice_ended(struct async_loop *loop, struct task *task, async_time now);
 
 #endif

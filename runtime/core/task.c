@@ -65,6 +65,8 @@ bool task_prepare(struct task *task)
 	task->stack = stack_alloc(&loop->stacks, task->stack_class, task);
 	if (unlikely(!task->stack))
 		return false;
+	if (unlikely(loop->observed))
+		observe_prepare(loop, task);
 	if (unlikely(loop->options.measure_stacks))
 		stack_paint(task->stack, task->stack_class);
 	context_make(&task->context, loop->switch_kind, stack_bottom(task->stack, task->stack_class), task->stack,
@@ -159,6 +161,8 @@ static void task_start_eagerly(struct task *task)
 	struct context *here = frame.creator ? &frame.creator->context : &loop->main;
 
 	loop->eager = &frame;
+	if (unlikely(loop->observed))
+		observe_switch(loop, frame.creator, task);
 	loop->current = task;
 	loop->switches++;
 	context_switch(here, &task->context, loop->switch_kind);
