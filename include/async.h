@@ -37,6 +37,8 @@
 #include <async/executor_ops.h>
 #include <async/io.h>
 #include <async/socket.h>
+#include <async/splice.h>
+#include <async/stream.h>
 #include <async/file.h>
 #include <async/process_pool.h>
 #include <async/signal.h>
@@ -45,5 +47,6 @@
 #include <async/process.h>
 #include <async/run.h>
 #include <async/system.h>
+#include <async/trace.h>
 
 #endif

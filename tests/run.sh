@@ -43,14 +43,21 @@ tsan_suppressions=
 [ -f tests/tsan.supp ] && tsan_suppressions="suppressions=$PWD/tests/tsan.supp:"
 export TSAN_OPTIONS="exitcode=99:$tsan_suppressions${TSAN_OPTIONS:-}"
 
-# The command, as its tests call it: one path, whatever watches it.
-ASYNCCTL=$PWD/$O/asyncctl
-if [ ${#tool[@]} -gt 0 ]; then
-	printf '#!/bin/sh\nexec %s "%s" "$@"\n' "${tool[*]/#--suppressions=/--suppressions=$PWD/}" "$ASYNCCTL" \
-		>"$work/asyncctl"
-	chmod +x "$work/asyncctl"
-	ASYNCCTL=$work/asyncctl
-fi
+# watched PATH DIRECTORY: a program as tests in scripts call it: one path, whatever watches it.
+watched()
+{
+	local script=$2/${1##*/}
+	if [ ${#tool[@]} -eq 0 ]; then
+		echo "$1"
+		return
+	fi
+	mkdir -p "$2"
+	printf '#!/bin/sh\nexec %s "%s" "$@"\n' "${tool[*]/#--suppressions=/--suppressions=$PWD/}" "$1" >"$script"
+	chmod +x "$script"
+	echo "$script"
+}
+
+ASYNCCTL=$(watched "$PWD/$O/asyncctl" "$work/bin")
 export ASYNCCTL
 
 ### What can run here
@@ -69,7 +76,7 @@ fi
 ### The jobs: a name and a command line each
 
 names=() commands=() kinds=()
-skipped_runs=()
+skipped_runs=() skipped_examples=()
 
 wanted()
 {
@@ -126,10 +133,14 @@ for source in tests/test_*.c; do
 done
 # An example that needs a dialogue brings a script; one whose output is fixed brings that.
 for source in examples/*.c; do
-	program=$(built "$source") || continue
 	name=$(basename "$source" .c)
+	if ! program=$(built "$source"); then
+		wanted "example $name" && skipped_examples+=("$name")
+		continue
+	fi
 	if [ -f "tests/examples/$name.sh" ]; then
-		job results "example $name" env "EXAMPLE=$PWD/$program" bash "tests/examples/$name.sh"
+		job results "example $name" env "EXAMPLE=$(watched "$PWD/$program" "$work/examples")" \
+			bash "tests/examples/$name.sh"
 	elif [ -f "tests/examples/$name.out" ]; then
 		# shellcheck disable=SC2016 # for the inner shell
 		job status "example $name" bash -c 'set -o pipefail; out=$1; shift; "$@" | diff "$out" -' - \
@@ -239,7 +250,10 @@ done
 for run in "${skipped_runs[@]}"; do
 	printf '%-6s %-38s (%s)\n' skip "$run" "$no_uring"
 done
-skipped=$((skipped + ${#skipped_runs[@]}))
+for name in "${skipped_examples[@]}"; do
+	printf '%-6s %-38s (%s)\n' skip "example $name" "not built: a library that it uses is not installed"
+done
+skipped=$((skipped + ${#skipped_runs[@]} + ${#skipped_examples[@]}))
 
 [ "$TEST_TOOL" = native ] || echo "under $TEST_TOOL:"
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 
 static char directory[64], path[96], other[96];
 
@@ -309,6 +310,40 @@ static void many_work_at_once(void **state)
 	run(use_many_blocks);
 }
 
+static intptr_t use_direct_file(void *arg)
+{
+	static char blocks[2][4096] __attribute__((aligned(4096)));
+	int fd = async_open(path, O_RDWR | O_CREAT | O_DIRECT, 0600);
+	bool *unsupported = arg;
+
+	/* The file is there all the same. */
+	*unsupported = fd == -EINVAL;
+	if (*unsupported)
+		return async_unlink(path);
+	assert_true(fd >= 0);
+	memset(blocks[0], 'x', sizeof(blocks[0]));
+	/* Nothing is tried: the disk would be waited for. */
+	fault_count("preadv2");
+	assert_int_equal(async_pwrite(fd, blocks[0], 4096, 4096), 4096);
+	assert_int_equal(async_pread(fd, blocks[1], 4096, 4096), 4096);
+	assert_int_equal(async_read(fd, blocks[1], 4096), 4096);
+	assert_int_equal(fault_disarm(), 0);
+	assert_int_equal(async_pread(fd, blocks[1], 4096, 4096), 4096);
+	assert_memory_equal(blocks[0], blocks[1], 4096);
+	close_now(fd);
+	return async_unlink(path);
+}
+
+static void direct_files_are_not_tried(void **state)
+{
+	bool unsupported = false;
+
+	(void)state;
+	assert_int_equal(run_virtual(use_direct_file, &unsupported), 0);
+	if (unsupported)
+		skip();
+}
+
 /* Every call fails once. */
 
 static intptr_t first_error(intptr_t a, intptr_t b)
@@ -370,6 +405,7 @@ int main(void)
 		TEST(cancelled_opens_lose_no_descriptor),
 		TEST(closing_loops_lose_no_descriptor),
 		TEST(many_work_at_once),
+		TEST(direct_files_are_not_tried),
 		TEST(every_failure_is_survived),
 	};
 	struct async_system_info info = {.size = sizeof(info)};

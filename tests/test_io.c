@@ -731,6 +731,38 @@ static void numbers_are_used_again(void **state)
 	assert_int_equal(run(reuse_number), 0);
 }
 
+static uint64_t calls_so_far(void)
+{
+	struct async_loop_stats stats = {.size = sizeof(stats)};
+
+	assert_int_equal(async_loop_get_stats(async_get_running_loop(), &stats), 0);
+	return stats.system_calls;
+}
+
+static intptr_t count_calls(void *arg)
+{
+	struct channel channel = open_channel(PIPE);
+	char buffer[8];
+
+	(void)arg;
+	assert_int_equal(async_write(channel.out, "x", 1), 1);
+	uint64_t before = calls_so_far();
+	assert_int_equal(calls_so_far(), before);
+	assert_int_equal(async_write(channel.out, "x", 1), 1);
+	assert_true(calls_so_far() > before);
+	before = calls_so_far();
+	assert_int_equal(async_read(channel.in, buffer, sizeof(buffer)), 2);
+	assert_true(calls_so_far() > before);
+	close_channel(&channel);
+	return 0;
+}
+
+static void system_calls_are_counted(void **state)
+{
+	(void)state;
+	assert_int_equal(run(count_calls), 0);
+}
+
 /* Errors */
 
 static intptr_t use_wrongly(void *arg)
@@ -1060,6 +1092,7 @@ int main(void)
 		TEST(close_ends_what_waits),
 		TEST(close_ends_writers),
 		TEST(numbers_are_used_again),
+		TEST(system_calls_are_counted),
 		TEST(wrong_use_is_an_error),
 		TEST(outside_a_task_is_refused),
 		TEST(no_reader_is_an_error_and_no_signal),

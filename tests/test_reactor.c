@@ -969,7 +969,7 @@ static int64_t exercise(void)
 static void every_failure_is_survived(void **state)
 {
 	static const char *const names[] = {
-		"malloc", "eventfd", "fstat", "poll", "open", "read", "recv", "send", "preadv2", "pwritev2",
+		"malloc", "eventfd", "fstat", "poll", "open", "readv", "recv", "send", "preadv2", "pwritev2",
 		"epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait2",
 		"io_uring_setup", "io_uring_probe", "io_uring_enter", "io_uring_register", "madvise",
 	};
@@ -993,6 +993,28 @@ static void every_failure_is_survived(void **state)
 		}
 	}
 	assert_true(failed > 50);
+}
+
+/* A kernel that has no memory or no room for completions is asked again. */
+static void busy_kernel_is_asked_again(void **state)
+{
+	static const int errors[] = {-EAGAIN, -EBUSY};
+
+	(void)state;
+	for (size_t i = 0; i < array_size(errors); i++) {
+		struct call reading;
+		int fds[2];
+
+		assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+		assert_true(begin_read(&reading, fds[0]));
+		assert_int_equal(write(fds[1], "abc", 3), 3);
+		fault_arm("io_uring_enter", 1, errors[i]);
+		while (!reading.done)
+			assert_true(reactor_wait(r, -1) >= 0);
+		assert_int_equal(fault_disarm() > 1, kind == REACTOR_URING);
+		assert_int_equal(reading.op.result, 3);
+		close_both(fds);
+	}
 }
 
 static void automatic_choice_falls_back(void **state)
@@ -1025,7 +1047,7 @@ int main(void)
 		TEST(many_pipes), TEST(more_completions_than_room), TEST(completion_may_submit),
 		TEST(descriptor_shows_what_is_due), TEST(files_hold_time), TEST(slow_file),
 		TEST(closes_with_everything_pending), TEST(child_abandons), TEST(every_failure_is_survived),
-		TEST(without_flags_pipes_are_polled),
+		TEST(busy_kernel_is_asked_again), TEST(without_flags_pipes_are_polled),
 		/* After these, writes do without RWF_NOSIGNAL. */
 		TEST(broken_pipe_on_old_kernels), TEST(broken_pipe_is_an_error_and_no_signal),
 	};

@@ -10,6 +10,7 @@
 #define ASYNC_IO_H
 
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include <async/base.h>
 
@@ -24,6 +25,10 @@ ASYNC_BEGIN_DECLS
  */
 ASYNC_EXPORT ASYNC_MUST_CHECK ssize_t async_read(int fd, void *buffer, size_t size);
 ASYNC_EXPORT ASYNC_MUST_CHECK ssize_t async_write(int fd, const void *buffer, size_t size);
+
+/* The same with up to IOV_MAX buffers, one after the other; -EINVAL with more. The array belongs to the kernel, too. */
+ASYNC_EXPORT ASYNC_MUST_CHECK ssize_t async_readv(int fd, const struct iovec *parts, int count);
+ASYNC_EXPORT ASYNC_MUST_CHECK ssize_t async_writev(int fd, const struct iovec *parts, int count);
 
 /*
  * Waits until one of `events` (POLLIN, POLLOUT, POLLPRI, POLLRDHUP) holds, POLLERR or POLLHUP. A regular file

@@ -149,6 +149,7 @@ struct async_loop_stats {
 	size_t timers;             /* pending */
 	size_t operations;         /* in the reactor */
 	size_t jobs;               /* in executors */
+	uint64_t system_calls;     /* that the calling thread has made in the library, for any loop */
 };
 
 /* Fills `*stats`. Returns: 0; -EINVAL (NULL, or a size that is no version of the structure), -EPERM. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 atomic_bool fault_armed;
+__thread uint64_t system_calls;
 
 static const char *_Atomic armed_call;
 static atomic_ulong armed_nth; /* 0: only counts */

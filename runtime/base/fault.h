@@ -9,10 +9,14 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 
 extern atomic_bool fault_armed;
+
+/* How many this thread has made. */
+extern __thread uint64_t system_calls;
 
 /* The error to fail with, or 0. `call` names the function that the caller is about to use. */
 int fault_check(const char *call);
@@ -36,6 +40,7 @@ static always_inline int fault(const char *call)
 	({ \
 		long sys_result_ = fault(name); \
 		if (sys_result_ == 0) { \
+			system_calls++; \
 			sys_result_ = (long)(call); \
 			if (sys_result_ == -1) \
 				sys_result_ = -errno; \

@@ -30,19 +30,29 @@ static void report(void *base, int class)
 	(void)ignored;
 }
 
-static void on_fault(int signal_number, siginfo_t *info, void *context)
+void overflow_tell(const siginfo_t *info)
 {
 	void *base;
 	int class = stack_find_guard(info->si_addr, &base);
 
-	(void)context;
 	if (class >= 0)
 		report(base, class);
+}
+
+static void on_fault(int signal_number, siginfo_t *info, void *context)
+{
+	(void)context;
+	overflow_tell(info);
 	/* Returning repeats the instruction, and this time the default action follows. */
 	signal(signal_number, SIG_DFL);
 	/* A SIGSEGV that somebody sent would not come again by itself. */
 	if (info->si_code <= 0)
 		raise(signal_number);
+}
+
+bool overflow_handles(const struct sigaction *action)
+{
+	return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == on_fault;
 }
 
 static void install_handler(void)

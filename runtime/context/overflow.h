@@ -9,12 +9,18 @@
 #define CONTEXT_OVERFLOW_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Writes a line about the owner of a stack, from the label that the slot carries. Runs in a signal handler. */
 typedef void overflow_describe(const void *label, char *line, size_t size);
 
 /* What a thread must put back. */
+/* Names the task whose stack overflowed, if that is what the signal tells of. In a signal handler. */
+void overflow_tell(const siginfo_t *info);
+/* Whether a handler is the one that does only that. */
+bool overflow_handles(const struct sigaction *action);
+
 struct overflow_watch {
 	stack_t previous;
 	void *stack;

@@ -100,6 +100,7 @@ int async_task_set_name(async_task *future, const char *name)
 		return -ENOMEM;
 	mem_free(task->name);
 	task->name = copy;
+	task->trace_name = 0;
 	return 0;
 }
 

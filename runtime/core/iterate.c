@@ -34,7 +34,11 @@ static int wait_in_reactor(struct async_loop *loop, async_time timeout)
 	if (timeout != 0 && !atomic_compare_exchange_strong(&loop->wake_state, &running, LOOP_ASLEEP))
 		timeout = 0;
 	loop->polls++;
+	if (unlikely(loop->observed))
+		observe_poll_begins(loop);
 	error = reactor_wait(reactor, timeout);
+	if (unlikely(loop->observed))
+		observe_poll_ends(loop);
 	return error < 0 ? error : 0;
 }
 
@@ -60,9 +64,13 @@ static int wait_for_news(struct async_loop *loop, async_time timeout)
 	if (timeout == 0 || !may_doze(loop))
 		return wait_in_reactor(loop, timeout);
 	loop->polls++;
+	if (unlikely(loop->observed))
+		observe_poll_begins(loop);
 	/* However it ends, the loop looks around again. */
 	if (atomic_compare_exchange_strong(&loop->wake_state, &running, LOOP_DOZING))
 		futex_wait_for(&loop->wake_state, LOOP_DOZING, timeout);
+	if (unlikely(loop->observed))
+		observe_poll_ends(loop);
 	return 0;
 }
 
@@ -154,6 +162,7 @@ static int service(struct async_loop *loop, bool may_wait)
 {
 	int error = 0;
 
+	observe_service(loop);
 	list_for_each_safe(node, &loop->hooks) {
 		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
 
@@ -173,6 +182,7 @@ static int service(struct async_loop *loop, bool may_wait)
 	loop->service_at = loop->switches + loop->service_step;
 	if (!heap_empty(&loop->timers))
 		timers_expire(loop, loop->options.clock == ASYNC_CLOCK_VIRTUAL ? loop->virtual_now : loop->serviced_at);
+	observe_service(loop);
 	return error;
 }
 
@@ -207,6 +217,7 @@ int loop_run(struct async_loop *loop)
 {
 	int error;
 
+	observe_run_begins(loop);
 	do {
 		bool stop = atomic_load(&loop->stopping) || loop->single;
 
@@ -217,6 +228,7 @@ int loop_run(struct async_loop *loop)
 		schedule_begin_batch(loop);
 		run_batch(loop);
 	} while (!atomic_load(&loop->stopping) && !loop->single);
+	observe_run_ends(loop);
 	return error;
 }
 

@@ -78,6 +78,7 @@ int async_loop_new(const struct async_options *given, async_loop **ret_loop)
 	list_init(&loop->closers);
 	loop->poll_fd = loop->timer_fd = -1;
 	registry_add(loop);
+	observe_trace(loop);
 	*ret_loop = loop;
 	return 0;
 }
@@ -124,6 +125,8 @@ void loop_take_jobs(struct async_loop *loop)
 
 		job = job->next;
 		loop->jobs--;
+		if (unlikely(loop->observed))
+			observe_job(loop, &done->job);
 		done->done(done);
 	}
 }
@@ -205,7 +208,8 @@ int async_loop_close(async_loop *loop)
 	list_for_each_safe(node, &loop->hooks) {
 		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
 
-		hook->close(loop, hook);
+		if (hook->close)
+			hook->close(loop, hook);
 	}
 	if (!forked)
 		loop_wait_jobs(loop);
@@ -223,6 +227,12 @@ int async_loop_close(async_loop *loop)
 	slab_visit(&loop->future_slab, end_future, NULL);
 	/* The callbacks of those that were ended hold references. */
 	drop_queue(loop, false);
+	list_for_each_safe(node, &loop->hooks) {
+		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
+
+		if (hook->end)
+			hook->end(loop, hook);
+	}
 	if (loop->options.debug && !forked)
 		loop_report_leaks(loop);
 	if (loop->poll_fd >= 0) {
@@ -330,6 +340,7 @@ int async_loop_get_stats(const async_loop *loop, struct async_loop_stats *ret_st
 		.timers = loop->timers.count,
 		.operations = loop->reactor ? reactor_pending(loop->reactor) : 0,
 		.jobs = loop->jobs,
+		.system_calls = system_calls,
 	};
 	return versioned_fill(ret_stats, &stats, sizeof(stats));
 }

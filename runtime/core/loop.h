@@ -59,8 +59,10 @@ struct loop_job {
 /* What later layers want to be told. Hooks live in static or longer-lived memory of theirs. */
 struct loop_hook {
 	struct list link;
-	void (*turn)(struct async_loop *loop, struct loop_hook *hook);  /* before each service; may be NULL */
+	/* Each may be NULL. */
+	void (*turn)(struct async_loop *loop, struct loop_hook *hook);  /* before each service */
 	void (*close)(struct async_loop *loop, struct loop_hook *hook); /* the loop closes; may free the hook */
+	void (*end)(struct async_loop *loop, struct loop_hook *hook);   /* no task or operation is left; the same */
 };
 
 struct async_loop {
@@ -113,6 +115,10 @@ struct async_loop {
 	bool single;                   /* exactly one iteration was asked for */
 	int poll_fd, timer_fd;         /* for embedding; -1 until asked for */
 	async_time timer_fd_at;        /* what it is set to */
+
+	unsigned number;               /* of all loops of the process, from 1 */
+	size_t ready_tasks;            /* while the trace is on */
+	async_time switched_at;        /* the same */
 
 	struct slow_report slow;
 	async_error_handler *error_handler;

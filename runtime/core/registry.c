@@ -8,6 +8,7 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct async_loop *loops;
+static unsigned made; /* ever */
 
 static void lock_loops(void)
 {
@@ -42,6 +43,7 @@ void registry_add(struct async_loop *loop)
 
 	pthread_once(&once, watch_forks);
 	lock_loops();
+	loop->number = ++made;
 	loop->next_loop = loops;
 	if (loops)
 		loops->prev_loop = loop;

@@ -25,9 +25,9 @@ struct context *schedule_leave_eager(struct async_loop *loop)
 {
 	struct eager_frame *frame = loop->eager;
 
-	loop->eager = frame->outer;
 	if (unlikely(loop->observed))
 		observe_switch(loop, frame->task, frame->creator);
+	loop->eager = frame->outer;
 	loop->current = frame->creator;
 	return frame->creator ? &frame->creator->context : &loop->main;
 }

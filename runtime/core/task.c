@@ -79,6 +79,8 @@ static void task_end_unrun(struct task *task, intptr_t result)
 {
 	struct async_loop *loop = task->future.loop;
 
+	if (unlikely(loop->observed))
+		observe_gone(loop, task);
 	task->state = TASK_ENDED;
 	loop->tasks--;
 	if (task->destroy)
@@ -108,6 +110,8 @@ void task_abandon(struct task *task)
 	if (task->wait_class && task->wait_class->abandon)
 		task->wait_class->abandon(task);
 	sanitizer_fiber_abandon(&task->context.fiber);
+	if (unlikely(task->future.loop->observed))
+		observe_gone(task->future.loop, task);
 	task->state = TASK_ENDED;
 	task->future.loop->tasks--;
 	future_complete(&task->future, -ESHUTDOWN);
@@ -137,6 +141,7 @@ static always_inline void task_init(struct task *task, struct async_loop *loop, 
 	task->must_cancel = false;
 	task->cancels = 0;
 	task->cancel_mark = 0;
+	task->trace_name = 0;
 	task->id = ++loop->tasks_created;
 	task->fn = fn;
 	task->arg = arg;
@@ -175,6 +180,8 @@ static always_inline void task_schedule(struct task *task, bool eager)
 
 	task->locals = locals_ref(likely(creator != NULL) ? creator->locals : locals_of_thread);
 	loop->tasks++;
+	if (unlikely(loop->observed))
+		observe_create(loop, task);
 	if (eager && loop == loop_running && task_prepare(task))
 		task_start_eagerly(task);
 	else

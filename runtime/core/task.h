@@ -64,6 +64,7 @@ struct task {
 	char *name;          /* NULL: "Task-id" */
 	const void *creator; /* the return address of the creating call */
 	uint32_t cancel_mark;
+	uint32_t trace_name; /* what stands for `name` in the trace; 0: not looked up */
 	struct locals *locals; /* task-local values */
 };
 

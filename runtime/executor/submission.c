@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "executor/executor.h"
+#include "core/task.h"
 #include "executor/thread_pool.h"
 
 static void on_done(struct loop_job *base)
@@ -161,6 +162,10 @@ int executor_queue(struct async_loop *loop, async_executor *executor, struct exe
 	job->base.done = on_done;
 	job->base.job.run = executor_run;
 	job->base.job.sink = &loop->sink;
+	job->base.job.trace_id = 0;
+	if (trace_on())
+		job_trace(&job->base.job, TRACE_JOB_CALL, loop->number, loop->current ? loop->current->id : 0,
+			  (uintptr_t)job->fn);
 	atomic_init(&job->base.job.state, JOB_IDLE);
 	atomic_init(&job->cancelled, false);
 	job->submitted = false;

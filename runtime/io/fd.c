@@ -6,6 +6,8 @@
 #include <async/io.h>
 
 #include <errno.h>
+#include <limits.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -14,11 +16,6 @@
 
 /* After so many operations in a row that needed no waiting, a task gives way. */
 #define AT_ONCE_MAX 64
-
-struct waiting_op {
-	struct op op;
-	struct task *task;
-};
 
 /* A task that waits for the end of what was pending on a descriptor that it closes. */
 struct closer {
@@ -45,7 +42,7 @@ void fd_completed(struct async_loop *loop, const struct op *op)
 
 static void on_complete(struct op *op)
 {
-	struct waiting_op *waiting = container_of(op, struct waiting_op, op);
+	struct fd_wait *waiting = container_of(op, struct fd_wait, op);
 
 	fd_completed(waiting->task->future.loop, op);
 	task_wake(waiting->task, op->result);
@@ -53,7 +50,7 @@ static void on_complete(struct op *op)
 
 static bool withdraw_op(struct task *task)
 {
-	struct waiting_op *waiting = task->wait_object;
+	struct fd_wait *waiting = task->wait_object;
 
 	if (!reactor_cancel(task->future.loop->reactor, &waiting->op))
 		return false;
@@ -65,6 +62,7 @@ static bool withdraw_op(struct task *task)
 
 static const struct wait_class wait_op[] = {
 	[OP_POLL] = WAIT("a descriptor"),    [OP_READ] = WAIT("a read"),          [OP_WRITE] = WAIT("a write"),
+	[OP_READV] = WAIT("a read"),         [OP_WRITEV] = WAIT("a write"),
 	[OP_RECV] = WAIT("a receive"),       [OP_SEND] = WAIT("a send"),          [OP_RECVMSG] = WAIT("a message"),
 	[OP_SENDMSG] = WAIT("a send"),       [OP_ACCEPT] = WAIT("a connection"),  [OP_CONNECT] = WAIT("a connect"),
 	[OP_CALL] = WAIT("a file"),
@@ -87,24 +85,36 @@ static void give_way(struct task *task)
 	task_suspend(task);
 }
 
-int64_t fd_perform(struct op op)
+int64_t fd_perform_in(struct fd_wait *waiting)
 {
-	struct waiting_op waiting = {.op = op, .task = task_current()};
+	struct task *task = waiting->task;
 	struct reactor *reactor;
 
-	if (!waiting.task)
-		return -EPERM;
-	if (unlikely(waiting.task->must_cancel) && task_take_cancel(waiting.task))
+	if (unlikely(task->must_cancel) && task_take_cancel(task))
 		return -ECANCELED;
-	int error = loop_reactor(waiting.task->future.loop, &reactor);
+	int error = loop_reactor(task->future.loop, &reactor);
 	if (unlikely(error))
 		return error;
-	waiting.op.complete = on_complete;
-	if (reactor_submit(reactor, &waiting.op)) {
-		give_way(waiting.task);
-		return waiting.op.result;
+	waiting->op.complete = on_complete;
+	if (reactor_submit(reactor, &waiting->op)) {
+		give_way(task);
+		return waiting->op.result;
 	}
-	return task_park(waiting.task, &wait_op[op.code], &waiting);
+	return task_park(task, &wait_op[waiting->op.code], waiting);
+}
+
+int64_t fd_perform(struct op op)
+{
+	struct fd_wait waiting = {.op = op, .task = task_current()};
+
+	return waiting.task ? fd_perform_in(&waiting) : -EPERM;
+}
+
+void fd_withdraw(struct fd_wait *waiting)
+{
+	waiting->op.closing = true;
+	if (reactor_cancel(waiting->task->future.loop->reactor, &waiting->op))
+		task_wake(waiting->task, -EBADF);
 }
 
 ssize_t async_read(int fd, void *buffer, size_t size)
@@ -116,6 +126,26 @@ ssize_t async_write(int fd, const void *buffer, size_t size)
 {
 	/* OP_WRITE only reads it. */
 	return fd_perform((struct op){.code = OP_WRITE, .fd = fd, .buffer = (void *)(uintptr_t)buffer, .size = size});
+}
+
+static ssize_t transfer_parts(enum op_code code, int fd, const struct iovec *parts, int count)
+{
+	/* The operation only reads the array. */
+	struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count};
+
+	if (count < 0 || count > IOV_MAX || (count > 0 && !parts))
+		return -EINVAL;
+	return fd_perform((struct op){.code = (uint8_t)code, .fd = fd, .buffer = &message});
+}
+
+ssize_t async_readv(int fd, const struct iovec *parts, int count)
+{
+	return transfer_parts(OP_READV, fd, parts, count);
+}
+
+ssize_t async_writev(int fd, const struct iovec *parts, int count)
+{
+	return transfer_parts(OP_WRITEV, fd, parts, count);
 }
 
 int async_poll(int fd, short events)

@@ -2,6 +2,7 @@
 #include "reactor/buffer.h"
 
 #include "reactor/call.h"
+#include "reactor/fd_table.h"
 
 static size_t least(size_t a, size_t b)
 {
@@ -36,9 +37,11 @@ void buffer_hand_over_other(const struct op *op)
 	case OP_CONNECT:
 		buffer_check_readable(op->buffer, op->size);
 		break;
+	case OP_READV:
+	case OP_WRITEV:
 	case OP_RECVMSG:
 	case OP_SENDMSG:
-		hand_over_parts(message->msg_iov, message->msg_iovlen, op->code == OP_RECVMSG);
+		hand_over_parts(message->msg_iov, message->msg_iovlen, queue_of(op) == QUEUE_READ);
 		break;
 	case OP_CALL:
 		hand_over_call(op->buffer);
@@ -72,8 +75,11 @@ static void take_back_message(struct msghdr *message, size_t name_room, size_t l
 void buffer_take_back_other(const struct op *op, int64_t result)
 {
 	const struct call *call = op->code == OP_CALL ? op->buffer : NULL;
+	const struct msghdr *message = op->buffer;
 
-	if (op->code == OP_RECV) {
+	if (op->code == OP_READV) {
+		take_back_parts(message->msg_iov, message->msg_iovlen, (size_t)result);
+	} else if (op->code == OP_RECV) {
 		(void)VALGRIND_MAKE_MEM_DEFINED(op->buffer, least((size_t)result, op->size));
 	} else if (op->code == OP_RECVMSG) {
 		take_back_message(op->buffer, op->size, (size_t)result);

@@ -87,7 +87,7 @@ static inline void buffer_take_back(struct op *op, int64_t result)
 	ORDER_ACQUIRE(op);
 	if (op->code == OP_READ && result > 0)
 		(void)VALGRIND_MAKE_MEM_DEFINED(op->buffer, (size_t)result);
-	else if (op->code >= OP_RECV && result >= 0)
+	else if (op->code > OP_WRITE && result >= 0)
 		buffer_take_back_other(op, result);
 }
 

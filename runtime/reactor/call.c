@@ -37,6 +37,9 @@ static int64_t run_once(const struct call *c)
 		return SYS("ftruncate", ftruncate(c->fd, c->offset));
 	case CALL_GETDENTS:
 		return SYS("getdents64", getdents64(c->fd, c->buffer, c->size));
+	case CALL_SPLICE:
+	case CALL_SENDFILE:
+		return transfer_splice(c);
 	}
 	return -ENOSYS;
 }
@@ -46,13 +49,15 @@ int64_t call_run(const struct call *call)
 	return RETRY_EINTR(run_once(call));
 }
 
-int64_t call_try(const struct call *c)
+int64_t call_try(const struct call *c, bool direct)
 {
 	int64_t n = -EAGAIN;
 
-	if (c->code == CALL_PREADV)
+	if (c->code == CALL_SPLICE || c->code == CALL_SENDFILE)
+		n = c->to_kind == FD_FILE ? -EAGAIN : transfer_splice(c);
+	else if (c->code == CALL_PREADV && !direct)
 		n = RETRY_EINTR(SYS("preadv2", preadv2(c->fd, c->parts, c->count, c->offset, RWF_NOWAIT)));
-	else if (c->code == CALL_PWRITEV)
+	else if (c->code == CALL_PWRITEV && !direct)
 		n = RETRY_EINTR(SYS("pwritev2", pwritev2(c->fd, c->parts, c->count, c->offset, RWF_NOWAIT)));
 	return n == -EOPNOTSUPP ? -EAGAIN : n;
 }

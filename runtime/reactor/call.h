@@ -6,6 +6,8 @@
 #ifndef REACTOR_CALL_H
 #define REACTOR_CALL_H
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -23,7 +25,12 @@ enum call_code {
 	CALL_TRUNCATE,
 	CALL_FTRUNCATE,
 	CALL_GETDENTS,
+	CALL_SPLICE,   /* from `fd` to `to_fd`, at most `size` bytes */
+	CALL_SENDFILE,
 };
+
+/* The result of these two where they have to wait for a pipe or a socket, not for a disk. */
+#define CALL_WOULD_WAIT (-ERESTART)
 
 /* What each code uses of it is what its system call has. */
 struct call {
@@ -37,13 +44,14 @@ struct call {
 	int64_t offset; /* >= 0 with CALL_PREADV and CALL_PWRITEV */
 	int flags;
 	mode_t mode;
+	off_t *from, *to; /* of the two descriptors; NULL: the current position */
+	uint8_t kind, to_kind; /* enum fd_kind */
 };
 
 /* Carries it out, waiting as long as it takes. */
 int64_t call_run(const struct call *call);
 
-/* Its result if it needs no waiting, else -EAGAIN. */
-int64_t call_try(const struct call *call);
-
+/* Its result if it needs no waiting, else -EAGAIN. `direct`: as fd_entry has it. */
+int64_t call_try(const struct call *call, bool direct);
 
 #endif

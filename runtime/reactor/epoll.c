@@ -5,6 +5,10 @@
  * are had by trying (poll(2) for OP_POLL) before waiting. Descriptors that epoll refuses are always ready, and
  * files wait for disks, so what they cannot give at once a worker fetches (offload.c).
  *
+ * A TCP connection that has been read dry is not tried again before there is an event: a server that answers and waits
+ * for the next request does not ask in vain. It is dry after a read that brought less than there was room for; that
+ * holds no more once the event was more than readiness (urgent data, or the end, which a read gives separately).
+ *
  * A program may close a descriptor behind our back and get its number again: then the registration is gone
  * though we think that it is there, and no event would come. EPOLL_CTL_MOD tells (-ENOENT), and reports
  * readiness anew. So that it costs nothing where traffic flows, only what has been waiting for CHECK_INTERVAL
@@ -13,6 +17,7 @@
  * descriptor, it is done at once.
  */
 #include <limits.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -53,6 +58,16 @@ static int control(struct epoll *p, int how, int fd)
 	return (int)SYS("epoll_ctl", epoll_ctl(p->epoll_fd, how, fd, &event));
 }
 
+static bool is_tcp(const struct fd_entry *e)
+{
+	int protocol = 0;
+	socklen_t size = sizeof(protocol);
+
+	return e->kind == FD_SOCKET &&
+	       SYS("getsockopt", getsockopt(e->fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size)) == 0 &&
+	       protocol == IPPROTO_TCP;
+}
+
 static int watch(struct epoll *p, struct fd_entry *e)
 {
 	int err = control(p, EPOLL_CTL_ADD, e->fd);
@@ -61,7 +76,38 @@ static int watch(struct epoll *p, struct fd_entry *e)
 	if (err == -EEXIST)
 		err = control(p, EPOLL_CTL_MOD, e->fd);
 	e->watched = err == 0;
+	e->tells_end = e->watched && is_tcp(e);
+	e->drained = false;
 	return err;
+}
+
+static bool is_plain_read(const struct op *op)
+{
+	return (op->code == OP_RECV && op->flags == 0) || op->code == OP_READ;
+}
+
+/* The number may have been another connection's, of which nobody told us that it was closed. */
+static void connection_made(struct epoll *p, const struct op *op, int64_t result)
+{
+	struct fd_entry *e = fd_table_find(&p->base.table, op->code == OP_ACCEPT ? (int)result : op->fd);
+
+	if (e)
+		e->drained = false;
+}
+
+static int64_t try_op(struct epoll *p, struct fd_entry *e, struct op *op)
+{
+	bool plain_read = is_plain_read(op);
+
+	if (e->drained && plain_read)
+		return -EAGAIN;
+	int64_t result = transfer_try(e, op);
+
+	if (plain_read && e->tells_end)
+		e->drained = result == -EAGAIN || (result > 0 && (size_t)result < op->size);
+	else if (result >= 0 && (op->code == OP_ACCEPT || op->code == OP_CONNECT))
+		connection_made(p, op, result);
+	return result;
 }
 
 static bool has_waiting(const struct fd_entry *e)
@@ -75,7 +121,7 @@ static void try_queue(struct epoll *p, struct fd_entry *e, enum queue queue)
 {
 	list_for_each_safe(node, &e->queue[queue]) {
 		struct op *op = list_entry(node, struct op, link);
-		int64_t result = transfer_try(e, op);
+		int64_t result = try_op(p, e, op);
 
 		if (result == -EAGAIN && e->kind == FD_FILE && op_suits_worker(op)) {
 			result = offload_start(&p->base, op);
@@ -175,7 +221,7 @@ static bool hand_to_worker(struct epoll *p, struct fd_entry *e, struct op *op)
 
 static bool submit_call(struct epoll *p, struct fd_entry *e, struct op *op)
 {
-	op->result = call_try(op->buffer);
+	op->result = call_try(op->buffer, e->direct);
 	return op->result != -EAGAIN || hand_to_worker(p, e, op);
 }
 
@@ -188,7 +234,7 @@ static bool epoll_submit(struct reactor *r, struct fd_entry *e, struct op *op)
 	if (op->code == OP_CALL)
 		return submit_call(p, e, op);
 	if (op->code == OP_POLL || list_empty(&e->queue[queue_of(op)])) {
-		op->result = transfer_try(e, op);
+		op->result = try_op(p, e, op);
 		if (op->result != -EAGAIN)
 			return true;
 		/* A worker must not be given what may wait for ever. */
@@ -268,7 +314,11 @@ static void dispatch(struct epoll *p, int n)
 		}
 		struct fd_entry *e = fd_table_find(&p->base.table, (int)event->data.u64);
 
-		if (e && has_waiting(e))
+		if (!e)
+			continue;
+		e->drained = false;
+		e->tells_end = e->tells_end && !(event->events & ~(uint32_t)(EPOLLIN | EPOLLOUT));
+		if (has_waiting(e))
 			try_entry(p, e, event->events);
 	}
 }

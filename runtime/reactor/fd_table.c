@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "reactor/fd_table.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -125,6 +126,7 @@ int fd_entry_identify(struct fd_entry *e)
 		e->kind = FD_TERMINAL;
 	else
 		e->kind = FD_OTHER;
+	e->direct = e->kind == FD_FILE && fcntl(e->fd, F_GETFL) & O_DIRECT;
 	return 0;
 }
 
@@ -134,5 +136,5 @@ void fd_entry_reset(struct fd_entry *e)
 		close(e->twin);
 	e->twin = -1;
 	e->kind = FD_UNKNOWN;
-	e->watched = false;
+	e->watched = e->tells_end = e->drained = false;
 }

@@ -43,7 +43,10 @@ struct fd_entry {
 	int fd;
 	int twin;                  /* see terminal_twin in transfer.c; < 0: none */
 	uint8_t kind;              /* enum fd_kind */
+	bool direct;               /* a file with O_DIRECT, where no flag keeps a call from waiting for the disk */
 	bool watched;              /* epoll: registered */
+	bool tells_end;            /* epoll: a read that brings less than it could has brought all there was */
+	bool drained;              /* epoll: and it has: there is nothing until the next event */
 };
 
 struct fd_table {
@@ -65,6 +68,7 @@ static inline enum queue queue_of(const struct op *op)
 {
 	static const uint8_t queues[] = {
 		[OP_POLL] = QUEUE_POLL,     [OP_READ] = QUEUE_READ,    [OP_WRITE] = QUEUE_WRITE,
+		[OP_READV] = QUEUE_READ,    [OP_WRITEV] = QUEUE_WRITE,
 		[OP_RECV] = QUEUE_READ,     [OP_SEND] = QUEUE_WRITE,   [OP_RECVMSG] = QUEUE_READ,
 		[OP_SENDMSG] = QUEUE_WRITE, [OP_ACCEPT] = QUEUE_READ,  [OP_CONNECT] = QUEUE_WRITE,
 		[OP_CALL] = QUEUE_CALL,
@@ -73,10 +77,20 @@ static inline enum queue queue_of(const struct op *op)
 	return queues[op->code];
 }
 
+static inline bool op_is_read(const struct op *op)
+{
+	return op->code == OP_READ || op->code == OP_READV;
+}
+
+static inline bool op_is_write(const struct op *op)
+{
+	return op->code == OP_WRITE || op->code == OP_WRITEV;
+}
+
 /* Whether a worker may carry it out where the descriptor is a file. */
 static inline bool op_suits_worker(const struct op *op)
 {
-	return op->code == OP_READ || op->code == OP_WRITE || op->code == OP_CALL;
+	return op_is_read(op) || op_is_write(op) || op->code == OP_CALL;
 }
 
 /* Finds out anew what the descriptor is. 0 or -EBADF. */

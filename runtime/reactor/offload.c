@@ -27,6 +27,8 @@ int offload_start(struct reactor *r, struct op *op)
 	int err = r->pool ? 0 : pool_shared_acquire(&r->pool);
 
 	op->job = (struct job){.run = run, .sink = &r->sink, .slow = true};
+	if (trace_on())
+		job_trace(&op->job, TRACE_JOB_WORK, 0, 0, (uintptr_t)"file operation");
 	if (err == 0)
 		err = pool_submit(r->pool, &op->job, 1);
 	if (err < 0)

@@ -21,6 +21,9 @@ enum op_code {
 	OP_POLL,  /* `events` holds: the result is what holds */
 	OP_READ,  /* read(2) at the current position */
 	OP_WRITE, /* write(2) at the current position, never a SIGPIPE; may write a part */
+	/* The same with several buffers: `buffer` is a struct msghdr that has parts and nothing else. */
+	OP_READV,
+	OP_WRITEV,
 	/* The calls of sockets. With MSG_DONTWAIT they complete at once, with -EAGAIN where they would have waited. */
 	OP_RECV,
 	OP_SEND,

@@ -27,14 +27,6 @@
 #define RWF_NOSIGNAL 0x00000100
 #endif
 
-/* The kernel's TTYB_ALIGN_MASK + 1. */
-#define TERMINAL_ROOM 256
-
-struct pipe_guard {
-	sigset_t old;
-	bool active, was_pending;
-};
-
 static sigset_t sigpipe_set(void)
 {
 	sigset_t set;
@@ -44,7 +36,7 @@ static sigset_t sigpipe_set(void)
 	return set;
 }
 
-static void guard_begin(struct pipe_guard *guard)
+void pipe_guard_begin(struct pipe_guard *guard)
 {
 	sigset_t set = sigpipe_set(), pending;
 	struct sigaction action;
@@ -58,7 +50,7 @@ static void guard_begin(struct pipe_guard *guard)
 	pthread_sigmask(SIG_BLOCK, &set, &guard->old);
 }
 
-static void guard_end(struct pipe_guard *guard, bool raised)
+void pipe_guard_end(struct pipe_guard *guard, bool raised)
 {
 	static const struct timespec at_once;
 	sigset_t set = sigpipe_set();
@@ -82,28 +74,61 @@ int64_t transfer_poll(int fd, short events)
 	return pfd.revents & POLLNVAL ? -EBADF : pfd.revents;
 }
 
-static int64_t write_guarded(int fd, const struct iovec *iov, int flags)
+/* What a read or a write transfers, in parts; `one` is for a single one. */
+static struct msghdr parts_of(const struct op *op, struct iovec *one)
+{
+	if (op->code == OP_READV || op->code == OP_WRITEV)
+		return *(const struct msghdr *)op->buffer;
+	*one = (struct iovec){.iov_base = op->buffer, .iov_len = op->size};
+	return (struct msghdr){.msg_iov = one, .msg_iovlen = 1};
+}
+
+/* Leaves `limit` bytes, or the first of them: what does not fit as a whole need not be written as a whole. */
+static void limit_parts(struct msghdr *parts, struct iovec *one, size_t limit)
+{
+	size_t left = limit;
+
+	for (size_t i = 0; i < parts->msg_iovlen; i++) {
+		const struct iovec *part = &parts->msg_iov[i];
+
+		if (part->iov_len <= left) {
+			left -= part->iov_len;
+			continue;
+		}
+		if (left < limit) {
+			parts->msg_iovlen = i;
+		} else {
+			*one = (struct iovec){.iov_base = part->iov_base, .iov_len = limit};
+			*parts = (struct msghdr){.msg_iov = one, .msg_iovlen = 1};
+		}
+		return;
+	}
+}
+
+static int64_t write_guarded(int fd, const struct msghdr *parts, int flags)
 {
 	struct pipe_guard guard;
 
-	guard_begin(&guard);
-	int64_t n = RETRY_EINTR(SYS("pwritev2", pwritev2(fd, iov, 1, -1, flags)));
+	pipe_guard_begin(&guard);
+	int64_t n = RETRY_EINTR(
+		SYS("pwritev2", pwritev2(fd, parts->msg_iov, (int)parts->msg_iovlen, -1, flags)));
 
-	guard_end(&guard, n == -EPIPE);
+	pipe_guard_end(&guard, n == -EPIPE);
 	return n;
 }
 
-static int64_t write_now(int fd, const struct iovec *iov)
+static int64_t write_now(int fd, const struct msghdr *parts)
 {
 	static atomic_bool no_nosignal; /* the kernel is older */
 
 	if (!atomic_load_explicit(&no_nosignal, memory_order_relaxed)) {
-		int64_t n = RETRY_EINTR(SYS("pwritev2", pwritev2(fd, iov, 1, -1, RWF_NOWAIT | RWF_NOSIGNAL)));
+		int64_t n = RETRY_EINTR(SYS("pwritev2", pwritev2(fd, parts->msg_iov, (int)parts->msg_iovlen, -1,
+								 RWF_NOWAIT | RWF_NOSIGNAL)));
 
 		if (n != -EOPNOTSUPP)
 			return n;
 	}
-	int64_t n = write_guarded(fd, iov, RWF_NOWAIT);
+	int64_t n = write_guarded(fd, parts, RWF_NOWAIT);
 
 	/* Else it is RWF_NOWAIT that this file lacks. */
 	if (n != -EOPNOTSUPP)
@@ -153,8 +178,9 @@ static int terminal_twin(struct fd_entry *e)
 /* Where each call cannot say that it must not wait. */
 static int64_t try_without_flags(struct fd_entry *e, const struct op *op)
 {
-	bool reads = op->code == OP_READ;
-	size_t size = op->size;
+	bool reads = op_is_read(op);
+	struct iovec one;
+	struct msghdr parts = parts_of(op, &one);
 	int fd = e->kind == FD_TERMINAL ? terminal_twin(e) : -1;
 
 	if (e->kind == FD_FILE)
@@ -165,37 +191,61 @@ static int64_t try_without_flags(struct fd_entry *e, const struct op *op)
 		if (ready < 0)
 			return ready;
 		/* A pipe that is ready has room for that much. */
-		if (!reads && e->kind == FD_PIPE && size > PIPE_BUF)
-			size = PIPE_BUF;
+		if (!reads && e->kind == FD_PIPE)
+			limit_parts(&parts, &one, PIPE_BUF);
 		/* So has a terminal's master, whose buffer grows by no less. */
-		if (!reads && e->kind == FD_TERMINAL && size > TERMINAL_ROOM)
-			size = TERMINAL_ROOM;
+		if (!reads && e->kind == FD_TERMINAL)
+			limit_parts(&parts, &one, TERMINAL_ROOM);
 		fd = e->fd;
 	}
 	if (reads)
-		return SYS("read", read(fd, op->buffer, size));
-	return write_guarded(fd, &(struct iovec){.iov_base = op->buffer, .iov_len = size}, 0);
+		return SYS("readv", readv(fd, parts.msg_iov, (int)parts.msg_iovlen));
+	return write_guarded(fd, &parts, 0);
 }
 
 static int64_t try_file(struct fd_entry *e, const struct op *op)
 {
-	struct iovec iov = {.iov_base = op->buffer, .iov_len = op->size};
+	struct iovec one;
+	struct msghdr parts = parts_of(op, &one);
 	int64_t n;
 
+	if (e->direct)
+		return -EAGAIN;
 	if (e->kind == FD_TERMINAL)
 		return try_without_flags(e, op);
-	if (op->code == OP_READ)
-		n = RETRY_EINTR(SYS("preadv2", preadv2(e->fd, &iov, 1, -1, RWF_NOWAIT)));
+	if (op_is_read(op))
+		n = RETRY_EINTR(SYS("preadv2", preadv2(e->fd, parts.msg_iov, (int)parts.msg_iovlen, -1, RWF_NOWAIT)));
 	else
-		n = write_now(e->fd, &iov);
+		n = write_now(e->fd, &parts);
 	return n == -EOPNOTSUPP ? try_without_flags(e, op) : n;
+}
+
+/* read(2) of nothing does not wait; a receive would. */
+static bool reads_nothing(const struct op *op)
+{
+	struct iovec one;
+	struct msghdr parts = parts_of(op, &one);
+	size_t size = 0;
+
+	for (size_t i = 0; i < parts.msg_iovlen; i++)
+		size |= parts.msg_iov[i].iov_len;
+	return op_is_read(op) && size == 0;
 }
 
 static int64_t try_socket(struct fd_entry *e, const struct op *op)
 {
-	if (op->code == OP_READ)
+	if (reads_nothing(op))
+		return 0;
+	switch (op->code) {
+	case OP_READ:
 		return RETRY_EINTR(SYS("recv", recv(e->fd, op->buffer, op->size, MSG_DONTWAIT)));
-	return RETRY_EINTR(SYS("send", send(e->fd, op->buffer, op->size, MSG_DONTWAIT | MSG_NOSIGNAL)));
+	case OP_WRITE:
+		return RETRY_EINTR(SYS("send", send(e->fd, op->buffer, op->size, MSG_DONTWAIT | MSG_NOSIGNAL)));
+	case OP_READV:
+		return RETRY_EINTR(SYS("recvmsg", recvmsg(e->fd, op->buffer, MSG_DONTWAIT)));
+	default:
+		return RETRY_EINTR(SYS("sendmsg", sendmsg(e->fd, op->buffer, MSG_DONTWAIT | MSG_NOSIGNAL)));
+	}
 }
 
 int64_t transfer_try(struct fd_entry *e, struct op *op)
@@ -218,9 +268,10 @@ int64_t transfer_try(struct fd_entry *e, struct op *op)
 
 int64_t transfer_wait(const struct op *op)
 {
-	struct iovec iov = {.iov_base = op->buffer, .iov_len = op->size};
+	struct iovec one;
+	struct msghdr parts = parts_of(op, &one);
 
-	if (op->code == OP_READ)
-		return RETRY_EINTR(SYS("read", read(op->fd, op->buffer, op->size)));
-	return write_guarded(op->fd, &iov, 0);
+	if (op_is_read(op))
+		return RETRY_EINTR(SYS("readv", readv(op->fd, parts.msg_iov, (int)parts.msg_iovlen)));
+	return write_guarded(op->fd, &parts, 0);
 }

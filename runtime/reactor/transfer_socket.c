@@ -10,29 +10,33 @@
 #include "base/fault.h"
 #include "reactor/transfer.h"
 
-static int64_t accept_now(const struct op *op)
+static int64_t accept_now(const void *arg)
 {
+	const struct op *op = arg;
+
 	return RETRY_EINTR(SYS("accept4", accept4(op->fd, op->buffer, op->length, op->flags)));
 }
 
-static int64_t connect_now(const struct op *op)
+static int64_t connect_now(const void *arg)
 {
+	const struct op *op = arg;
+
 	return SYS("connect", connect(op->fd, op->buffer, (socklen_t)op->size));
 }
 
-static int64_t without_waiting(const struct op *op, int64_t (*call)(const struct op *op))
+int64_t transfer_without_waiting(int fd, int64_t (*call)(const void *arg), const void *arg)
 {
-	int flags = (int)SYS("fcntl", fcntl(op->fd, F_GETFL));
+	int flags = (int)SYS("fcntl", fcntl(fd, F_GETFL));
 	int err = flags < 0 ? flags : 0;
 
 	if (err == 0 && !(flags & O_NONBLOCK))
-		err = (int)SYS("fcntl", fcntl(op->fd, F_SETFL, flags | O_NONBLOCK));
+		err = (int)SYS("fcntl", fcntl(fd, F_SETFL, flags | O_NONBLOCK));
 	if (err < 0)
 		return err;
-	int64_t result = call(op);
+	int64_t result = call(arg);
 
 	if (!(flags & O_NONBLOCK))
-		(void)fcntl(op->fd, F_SETFL, flags);
+		(void)fcntl(fd, F_SETFL, flags);
 	return result;
 }
 
@@ -52,7 +56,7 @@ static int64_t try_connect(struct op *op)
 {
 	if (op->connecting)
 		return connect_outcome(op);
-	int64_t result = without_waiting(op, connect_now);
+	int64_t result = transfer_without_waiting(op->fd, connect_now, op);
 
 	if (result == -EAGAIN)
 		return OP_BACKLOG_FULL;
@@ -77,7 +81,7 @@ int64_t transfer_socket(struct op *op)
 	case OP_SENDMSG:
 		return RETRY_EINTR(SYS("sendmsg", sendmsg(op->fd, op->buffer, flags | MSG_NOSIGNAL)));
 	case OP_ACCEPT:
-		return without_waiting(op, accept_now);
+		return transfer_without_waiting(op->fd, accept_now, op);
 	default:
 		return try_connect(op);
 	}

@@ -7,6 +7,7 @@
 #include "reactor/uring_impl.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -142,7 +143,10 @@ static int enter(struct uring *u, int64_t timeout)
 		err = URING("io_uring_enter", io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1,
 									       timeout < 0 ? NULL : &ts, NULL));
 	}
-	return err < 0 && err != -ETIME && err != -EINTR ? err : 0;
+	/* No memory for a submission, or too many completions that nobody has taken: nothing is lost, and it goes again. */
+	if (err == -EAGAIN || err == -EBUSY)
+		sched_yield();
+	return err < 0 && err != -ETIME && err != -EINTR && err != -EAGAIN && err != -EBUSY ? err : 0;
 }
 
 static int uring_wait(struct reactor *r, int64_t timeout)

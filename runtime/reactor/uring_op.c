@@ -42,7 +42,7 @@ static bool goes_on(struct fd_entry *e, struct op *op, int result)
 	if (again) /* O_NONBLOCK is set, and the kernel is one that heeds it */
 		op->phase = READINESS;
 	/* The number stands for something else than it did. */
-	bool changed = result == -ENOTSOCK && op->code == OP_WRITE && e->kind == FD_SOCKET &&
+	bool changed = result == -ENOTSOCK && op_is_write(op) && e->kind == FD_SOCKET &&
 		       fd_entry_identify(e) == 0 && e->kind != FD_SOCKET;
 
 	return changed || again || result == -EINTR;
@@ -107,9 +107,16 @@ static bool write_from_here(struct fd_entry *e, struct op *op)
 static void prepare_transfer(struct io_uring_sqe *sqe, const struct fd_entry *e, const struct op *op)
 {
 	unsigned size = (unsigned)op->size;
+	const struct msghdr *parts = op->buffer;
 
 	if (op->code == OP_READ)
 		io_uring_prep_read(sqe, op->fd, op->buffer, size, (uint64_t)-1);
+	else if (op->code == OP_READV)
+		io_uring_prep_readv(sqe, op->fd, parts->msg_iov, (unsigned)parts->msg_iovlen, (uint64_t)-1);
+	else if (op->code == OP_WRITEV && e->kind == FD_SOCKET)
+		io_uring_prep_sendmsg(sqe, op->fd, parts, MSG_NOSIGNAL);
+	else if (op->code == OP_WRITEV)
+		io_uring_prep_writev(sqe, op->fd, parts->msg_iov, (unsigned)parts->msg_iovlen, (uint64_t)-1);
 	else if (e->kind == FD_SOCKET)
 		io_uring_prep_send(sqe, op->fd, op->buffer, size, MSG_NOSIGNAL);
 	else
@@ -168,7 +175,7 @@ static bool start(struct uring *u, struct fd_entry *e, struct op *op)
 {
 	int err = 0;
 
-	if (op->code == OP_WRITE && !(op->phase & READINESS) && write_from_here(e, op))
+	if (op_is_write(op) && !(op->phase & READINESS) && write_from_here(e, op))
 		return true;
 	if (connects_at_once(op)) {
 		op->result = transfer_try(e, op);
@@ -213,7 +220,8 @@ static bool submit_call(struct uring *u, struct fd_entry *e, struct op *op)
 	/* Where a file has no positions, io_uring would read on. */
 	bool by_ring = uring_knows_call(call) && (!has_offset || e->kind == FD_FILE);
 
-	op->result = by_ring ? -EAGAIN : call_try(call);
+	/* What is in memory is had faster without the ring. */
+	op->result = by_ring && call->code != CALL_PREADV ? -EAGAIN : call_try(call, e->direct);
 	if (op->result != -EAGAIN)
 		return true;
 	/* From its start on the result is the worker's. */

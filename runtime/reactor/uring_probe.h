@@ -11,7 +11,7 @@
 #define URING(name, call) \
 	({ \
 		int uring_result_ = fault(name); \
-		uring_result_ ? uring_result_ : (call); \
+		uring_result_ ? uring_result_ : (system_calls++, (call)); \
 	})
 
 /* Sets up a ring that has all that the backend needs, for the calling thread. 0 or -errno; then `*ret_reason`

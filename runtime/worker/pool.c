@@ -9,7 +9,9 @@
 #define RUNNING_ON_VALGRIND 0
 #endif
 
+#include "base/clock.h"
 #include "base/memory.h"
+#include "base/trace.h"
 #include "worker/worker.h"
 
 int pool_new(const struct pool_options *options, struct pool **ret_pool)
@@ -36,6 +38,12 @@ int pool_new(const struct pool_options *options, struct pool **ret_pool)
 	return 0;
 }
 
+void job_trace(struct job *job, enum trace_kind kind, unsigned loop, uint64_t task, uintptr_t what)
+{
+	job->trace_id = trace_next_job();
+	trace_record(clock_now(), kind, 0, job->trace_id, loop, task, what);
+}
+
 /* Sorts the jobs into lanes of the caller's, so that under the lock two splices are enough. */
 static void sort_jobs(struct pool *pool, struct job *first, size_t count, struct lane *normal, struct lane *slow)
 {
@@ -44,6 +52,8 @@ static void sort_jobs(struct pool *pool, struct job *first, size_t count, struct
 	for (struct job *job = first; count > 0; job = job->next, count--) {
 		struct lane *lane = pool_lane(pool, job) == &pool->slow ? slow : normal;
 
+		if (trace_on() && !job->trace_id)
+			job_trace(job, TRACE_JOB_WORK, 0, 0, (uintptr_t)"job");
 		atomic_store_explicit(&job->state, JOB_QUEUED, memory_order_relaxed);
 		list_append(&lane->jobs, &job->link);
 		lane->length++;

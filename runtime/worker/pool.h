@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/trace.h"
 
 enum job_state {
 	JOB_IDLE,      /* the owner's */
@@ -35,6 +36,7 @@ struct job {
 	atomic_int state; /* enum job_state */
 	struct job *next; /* in the sink */
 	struct list link; /* in the queue */
+	uint64_t trace_id; /* 0: nobody has asked for it, or the trace is off */
 };
 
 struct job_sink {
@@ -56,6 +58,10 @@ static inline bool job_sink_ready(struct job_sink *sink)
 {
 	return atomic_load_explicit(&sink->done, memory_order_relaxed) != NULL;
 }
+
+/* Gives the job a number in the trace, which is on, as one that `task` of `loop` wants done: for jobs of which more is known
+ * than that they are submitted. `what`: text, or the function of a TRACE_JOB_CALL. */
+void job_trace(struct job *job, enum trace_kind kind, unsigned loop, uint64_t task, uintptr_t what);
 
 struct pool;
 

@@ -58,6 +58,8 @@ static size_t pool_runnable(const struct pool *pool)
 void pool_publish(struct pool *pool)
 {
 	atomic_store_explicit(&pool->runnable, pool_runnable(pool), memory_order_relaxed);
+	if (trace_on())
+		trace_record(clock_now(), TRACE_QUEUE, 0, 0, 0, 0, pool->normal.length + pool->slow.length);
 }
 
 /* Under the lock `busy` can only fall, so this is never too many. */
@@ -259,7 +261,11 @@ static void job_run(struct job *job)
 						     memory_order_relaxed))
 		return;
 	this_job = job;
+	if (trace_on())
+		trace_record(clock_now(), TRACE_JOB, 0, job->trace_id, 0, 0, 0);
 	job->run(job);
+	if (trace_on())
+		trace_record(clock_now(), TRACE_JOB_END, 0, job->trace_id, 0, 0, 0);
 	this_job = NULL;
 	atomic_store_explicit(&job->state, JOB_DONE, memory_order_relaxed);
 }

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "base/trace.h"
 #include "worker/futex.h"
 #include "worker/pool.h"
 

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting and stopping, and the trace that is written by itself: at exit, on a slow task, in a crash. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/trace.h"
+#include "base/versioned.h"
+#include "context/overflow.h"
+#include "core/loop.h"
+#include "introspect/text.h"
+#include "introspect/trace.h"
+
+#define EVENTS_DEFAULT ((size_t)65536)
+#define SLOW_PAUSE (10 * ASYNC_S)
+#define PATH_SIZE 4096
+#define CRASHES 5
+
+static struct {
+	char path[PATH_SIZE];
+	pid_t owner; /* a child that was forked has nothing to write there */
+	bool on_exit;
+	bool at_exit; /* is registered */
+	_Atomic(int64_t) slow_written;
+	struct sigaction before[CRASHES];
+	bool caught[CRASHES];
+} file;
+
+static const int crash_signals[CRASHES] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+
+static int write_file(bool in_signal)
+{
+	int fd, error;
+
+	if (!file.path[0] || file.owner != getpid())
+		return 0;
+	fd = (int)SYS("open", open(file.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666));
+	if (fd < 0)
+		return fd;
+	error = trace_write_json(fd, in_signal);
+	close(fd);
+	return error;
+}
+
+static void say(const char *what)
+{
+	const char *parts[] = {"async: ", what, file.path, "\n"};
+
+	for (size_t i = 0; i < array_size(parts); i++) {
+		ssize_t written = write(STDERR_FILENO, parts[i], strlen(parts[i]));
+
+		(void)written;
+	}
+}
+
+static void write_at_exit(void)
+{
+	if (!file.on_exit)
+		return;
+	async_trace_stop();
+	int error = write_file(false);
+	if (error < 0 && error != -ENODATA)
+		say("cannot write the trace to ");
+}
+
+static void write_slow(void)
+{
+	int64_t now = clock_now(), last = atomic_load(&file.slow_written);
+
+	if (now - last >= SLOW_PAUSE && atomic_compare_exchange_strong(&file.slow_written, &last, now))
+		(void)write_file(false);
+}
+
+/* SA_RESETHAND: the second time, which is at once, the signal does what it would have done. */
+static void on_crash(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (number == SIGSEGV)
+		overflow_tell(info);
+	say(write_file(true) < 0 ? "crashed; cannot write the trace to " : "crashed; the trace is in ");
+	raise(number);
+}
+
+/* Nobody has an interest in it but, of a SIGSEGV, the loop, which would only name the task that overflowed its stack. */
+static bool is_free(const struct sigaction *action)
+{
+	return (!(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_DFL) || overflow_handles(action);
+}
+
+static void catch_crashes(void)
+{
+	struct sigaction action = {.sa_sigaction = on_crash, .sa_flags = (int)SA_RESETHAND | SA_SIGINFO | SA_ONSTACK};
+
+	for (size_t i = 0; i < CRASHES; i++) {
+		file.caught[i] = sigaction(crash_signals[i], NULL, &file.before[i]) == 0 && is_free(&file.before[i]);
+		if (file.caught[i])
+			sigaction(crash_signals[i], &action, NULL);
+	}
+}
+
+static void forget_crashes(void)
+{
+	struct sigaction now;
+
+	for (size_t i = 0; i < CRASHES; i++) {
+		if (file.caught[i] && sigaction(crash_signals[i], NULL, &now) == 0 &&
+		    (now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_crash)
+			sigaction(crash_signals[i], &file.before[i], NULL);
+		file.caught[i] = false;
+	}
+}
+
+/* Copies the path with the number of the process for %p. Returns 0 or -EINVAL. */
+static int set_path(const char *path)
+{
+	char *at = file.path, *limit = file.path + sizeof(file.path);
+
+	for (; *path; path++) {
+		char one[2] = {*path, '\0'};
+
+		if (path[0] == '%' && path[1] == 'p') {
+			at = text_append_number(at, limit, (uint64_t)getpid());
+			path++;
+		} else {
+			at = text_append(at, limit, one);
+		}
+		if (at == limit - 1)
+			return -EINVAL;
+	}
+	*at = '\0';
+	return 0;
+}
+
+static int check(struct async_trace_options *options)
+{
+	bool automatic = options->on_slow_task || options->on_crash || options->on_exit;
+	size_t events = 1;
+
+	if (options->events == 0)
+		options->events = EVENTS_DEFAULT;
+	if (options->events > ASYNC_TRACE_EVENTS_MAX || (automatic && (!options->path || !*options->path)))
+		return -EINVAL;
+	while (events < options->events)
+		events *= 2;
+	options->events = events;
+	return options->path && strlen(options->path) >= PATH_SIZE - 32 ? -EINVAL : 0;
+}
+
+/* What the program is asked to do by itself is settled before it records. */
+static int arrange(const struct async_trace_options *options)
+{
+	if (options->on_exit && !file.at_exit) {
+		if (atexit(write_at_exit))
+			return -ENOMEM;
+		file.at_exit = true;
+	}
+	file.path[0] = '\0';
+	file.owner = getpid();
+	file.on_exit = options->on_exit;
+	atomic_store(&file.slow_written, INT64_MIN / 2);
+	return options->path ? set_path(options->path) : 0;
+}
+
+int async_trace_start(const struct async_trace_options *given)
+{
+	struct async_trace_options options = ASYNC_TRACE_OPTIONS_INIT;
+	int error = given ? versioned_copy(&options, sizeof(options), given) : 0;
+
+	if (!error)
+		error = check(&options);
+	if (!error && trace_on())
+		error = -EBUSY;
+	if (!error)
+		error = trace_read_prepare();
+	if (!error)
+		error = arrange(&options);
+	if (!error)
+		error = trace_start(options.events);
+	if (error)
+		return error;
+	atomic_store(&trace_on_slow, options.on_slow_task ? write_slow : NULL);
+	if (options.on_crash)
+		catch_crashes();
+	if (loop_running)
+		observe_trace(loop_running);
+	return 0;
+}
+
+void async_trace_stop(void)
+{
+	trace_stop();
+	atomic_store(&trace_on_slow, NULL);
+	forget_crashes();
+	if (loop_running)
+		observe_trace(loop_running);
+}
+
+/* Before there is a loop, so that the first one is traced from its beginning. A program that makes none has
+ * nothing to write. */
+static __attribute__((constructor)) void start_from_environment(void)
+{
+	struct async_trace_options options = ASYNC_TRACE_OPTIONS_INIT;
+
+	options.path = secure_getenv("ASYNC_TRACE");
+	options.on_exit = options.on_crash = true;
+	if (options.path && *options.path && async_trace_start(&options) < 0)
+		say("cannot trace: ASYNC_TRACE=");
+}
