@@ -37,9 +37,11 @@
 #include <async/executor_ops.h>
 #include <async/io.h>
 #include <async/socket.h>
-#include <async/splice.h>
 #include <async/stream.h>
+#include <async/server.h>
+#include <async/connection.h>
 #include <async/file.h>
+#include <async/splice.h>
 #include <async/process_pool.h>
 #include <async/signal.h>
 #include <async/reader.h>

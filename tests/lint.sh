@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 shopt -s nullglob globstar
 
 : "${O:=build}"
-layers=(base context worker reactor core sync compose io executor introspect run)
+layers=(base context worker reactor core sync compose io executor net introspect run)
 failures=0 warnings=0
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
