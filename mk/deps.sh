@@ -3,7 +3,7 @@
 # The Debian packages that the project needs, by what needs them.
 #   deps.sh missing SET...    prints the packages that are missing
 #   deps.sh install SET...    installs them through apt-get
-# Sets: build uring test valgrind lint coverage clang.
+# Sets: build uring dw test examples valgrind lint coverage clang. An example that lacks a package is skipped.
 # Looks for the things themselves, so that a compiler or library from elsewhere counts too.
 set -u
 
@@ -25,6 +25,11 @@ compiles()
 		"$1" -x "$2" - -o /dev/null >/dev/null 2>&1
 }
 
+has_header()
+{
+	$cc -include "$1" -fsyntax-only -x c /dev/null >/dev/null 2>&1
+}
+
 # One line for each package that set $1 lacks.
 lacking()
 {
@@ -39,10 +44,23 @@ lacking()
 		have pkg-config || echo pkg-config
 		;;
 	uring) have_library liburing || echo liburing-dev ;;
+	dw) have_library libdw || echo libdw-dev ;;
 	test)
 		compiles c++ c++ || echo build-essential
 		have_library cmocka || echo libcmocka-dev
+		have gdb || echo gdb
+		have jq || echo jq
 		have mandoc || echo mandoc
+		;;
+	examples)
+		have_library libcurl || echo libcurl4-openssl-dev
+		have_library libpq || echo libpq-dev
+		ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
+		has_header http_parser.h || echo libhttp-parser-dev
+		has_header uthash.h || echo uthash-dev
+		have curl || echo curl
+		have wrk || echo wrk
+		have redis-cli || echo redis-tools
 		;;
 	valgrind)
 		have valgrind || echo valgrind

@@ -5,11 +5,22 @@ PROGRAM_SRC := $(filter-out tests/test_headers.c,$(sort $(wildcard tests/test_*.
 PROBE_SRC := tests/probe_io_uring.c
 # Every other C file of tests/ is a helper that all test programs may use.
 HELPER_SRC := $(filter-out $(PROGRAM_SRC) $(PROBE_SRC) tests/test_headers.c,$(sort $(wildcard tests/*.c)))
-EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
+
+# Examples that use other libraries. One whose library is not installed is not built, and its test is skipped.
+has_header = $(shell $(CC) -include $(1) -fsyntax-only -x c /dev/null 2>/dev/null && echo yes)
+LIBS_curl_multi := $(shell $(PKG_CONFIG) --libs libcurl 2>/dev/null)
+LIBS_pq := $(shell $(PKG_CONFIG) --libs libpq 2>/dev/null)
+LIBS_httpd := $(if $(call has_header,http_parser.h),-lhttp_parser)
+LACKING := $(foreach name,curl_multi pq httpd,$(if $(LIBS_$(name)),,$(name))) $(if $(call has_header,uthash.h),,resp)
+EXAMPLE_SRC := $(filter-out $(LACKING:%=examples/%.c),$(sort $(wildcard examples/*.c)))
+
 BENCH_SRC := $(sort $(wildcard tests/bench/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
 PROGRAMS := $(patsubst %.c,$(O)/%,$(PROGRAM_SRC) $(PROBE_SRC))
+# What asyncctl looks into, linked in each way that there is.
+INSPECT_SRC := tests/inspect/target.c
+TARGETS := $(addprefix $(O)/tests/inspect/target,-static -dynamic -no-pie)
 EXAMPLES := $(patsubst %.c,$(O)/%,$(EXAMPLE_SRC))
 BENCHES := $(patsubst %.c,$(O)/%,$(BENCH_SRC))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
@@ -17,7 +28,7 @@ HELPERS := $(call object,$(HELPER_SRC))
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 
 .PHONY: tests test asan ubsan tsan coverage lint bench fuzz
-tests: $(PROGRAMS) $(EXAMPLES)
+tests: $(PROGRAMS) $(EXAMPLES) $(TARGETS)
 
 test: all tests
 	$(Q)O=$(O) VARIANT='$(VARIANT)' VALGRIND='$(VALGRIND)' HAVE_LIBURING='$(if $(URING_LIBS),1)' \
@@ -39,24 +50,50 @@ coverage:
 lint: $(LIB_OBJ) $(STATIC_LIB) $(SHARED_LIB)
 	$(Q)O=$(O) bash tests/lint.sh
 
+# Comparisons with peers, which need not be there.
 bench: $(ASYNCCTL) $(BENCHES)
 	$(Q)$(ASYNCCTL) bench
+	$(Q)CC='$(CC)' CXX='$(CXX)' bash tests/bench/build_peers.sh $(O)/tests/bench
+	$(Q)$(O)/tests/bench/compare $(BENCH_ROUNDS)
 
-$(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(STATIC_LIB)
+# One looks at an internal part; one has the load of the command's own benchmarks.
+$(O)/obj/tests/bench/bench_worker.o: INCLUDES := -Iruntime
+$(O)/obj/tests/bench/compare.o: INCLUDES := -Icli
+$(O)/tests/bench/compare: $(O)/obj/cli/bench/load.o
+$(O)/tests/bench/compare $(O)/tests/bench/bench_worker: BENCH_PARTS = $(filter %/load.o,$^) $(INTERNAL_LIB)
+BENCH_PARTS = $(STATIC_LIB)
+$(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(STATIC_LIB) $(INTERNAL_LIB)
 	$(say) LD $@
 	@mkdir -p $(@D)
-	$(Q)$(LINK) $< $(STATIC_LIB) $(LIBS) -o $@
+	$(Q)$(LINK) $< $(BENCH_PARTS) $(LIBS) -o $@
 
 $(O)/tests/%: $(O)/obj/tests/%.o $(HELPERS) $(INTERNAL_LIB)
 	$(say) LD $@
 	@mkdir -p $(@D)
 	$(Q)$(LINK) $< $(HELPERS) $(INTERNAL_LIB) $(CMOCKA_LIBS) $(LIBS) -o $@
 
+$(O)/tests/inspect/target-static: $(O)/obj/tests/inspect/target.o $(STATIC_LIB)
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -Wl,--gc-sections $< $(STATIC_LIB) $(LIBS) -o $@
+
+$(O)/tests/inspect/target-no-pie: $(O)/obj/tests/inspect/target.o $(STATIC_LIB)
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -no-pie $< $(STATIC_LIB) $(LIBS) -o $@
+
+$(O)/tests/inspect/target-dynamic: $(O)/obj/tests/inspect/target.o $(SHARED_LIB)
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(LINK) $< -L$(O) -lasync -o $@
+
 # An example is what a user writes: public headers and the library as it is installed.
+$(O)/obj/examples/curl_multi.o: CPPFLAGS += $(shell $(PKG_CONFIG) --cflags libcurl)
+$(O)/obj/examples/pq.o: CPPFLAGS += $(shell $(PKG_CONFIG) --cflags libpq)
 $(O)/examples/%: $(O)/obj/examples/%.o $(STATIC_LIB)
 	$(say) LD $@
 	@mkdir -p $(@D)
-	$(Q)$(LINK) $< $(STATIC_LIB) $(LIBS) -o $@
+	$(Q)$(LINK) $< $(STATIC_LIB) $(LIBS_$*) $(LIBS) -o $@
 
 # A fuzzer brings libFuzzer's entry point, which clang has; the library is compiled with it so that it sees coverage.
 FUZZ_TIME ?= 60
@@ -72,5 +109,5 @@ $(O)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(O)/flags
 	$(Q)clang $(filter-out -Werror,$(CODE)) -O1 -g -fsanitize=fuzzer,address,undefined -Iinclude -Iruntime -Icli \
 		$< $(LIB_SRC) $(LIBS) -o $@
 
-.SECONDARY: $(HELPERS) $(call object,$(PROGRAM_SRC) $(PROBE_SRC) $(EXAMPLE_SRC) $(BENCH_SRC))
--include $(patsubst %.o,%.d,$(HELPERS) $(call object,$(PROGRAM_SRC) $(EXAMPLE_SRC) $(BENCH_SRC)))
+.SECONDARY: $(HELPERS) $(call object,$(PROGRAM_SRC) $(PROBE_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(INSPECT_SRC))
+-include $(patsubst %.o,%.d,$(HELPERS) $(call object,$(PROGRAM_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(INSPECT_SRC)))
