@@ -49,6 +49,7 @@
 #include <async/process.h>
 #include <async/run.h>
 #include <async/system.h>
+#include <async/dump.h>
 #include <async/trace.h>
 
 #endif

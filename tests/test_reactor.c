@@ -970,7 +970,7 @@ static void every_failure_is_survived(void **state)
 {
 	static const char *const names[] = {
 		"malloc", "eventfd", "fstat", "poll", "open", "readv", "recv", "send", "preadv2", "pwritev2",
-		"epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait2",
+		"epoll_create1", "timerfd_create", "epoll_ctl", "epoll_wait", "epoll_pwait2",
 		"io_uring_setup", "io_uring_probe", "io_uring_enter", "io_uring_register", "madvise",
 	};
 	static const int errors[] = {-ENOMEM, -EINTR, -EIO};

@@ -322,6 +322,30 @@ static intptr_t abort_connections(void *arg)
 	return async_close(scene.client);
 }
 
+/* A connection that comes while the server ends is refused, or cancelled like all others. */
+static intptr_t abort_beside_connect(void *turns)
+{
+	struct async_event never = ASYNC_EVENT_INIT;
+	struct scene scene;
+
+	assert_int_equal(async_start_server("127.0.0.1", "0", wait_for_event, &never, NULL, &scene.server), 0);
+	port_of(scene.server, 0, scene.port);
+	give_way(5);
+	scene.client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect_fd(scene.client, scene.port), 0);
+	give_way(*(int *)turns);
+	assert_int_equal(async_wait_for(async_create_task(abort_server, scene.server), ASYNC_S), 0);
+	forget_notes();
+	return async_close(scene.client);
+}
+
+static void aborting_beside_a_connect(void **state)
+{
+	(void)state;
+	for (int turns = 0; turns < 8; turns++)
+		run_server(abort_beside_connect, &turns);
+}
+
 static void aborting_cancels_connections(void **state)
 {
 	(void)state;
@@ -467,6 +491,7 @@ int main(void)
 		TEST(closing_waits_for_connections),
 		TEST(closing_can_be_limited),
 		TEST(aborting_cancels_connections),
+		TEST(aborting_beside_a_connect),
 		TEST(serving_is_cancelled),
 		TEST(a_connection_cannot_wait_for_itself),
 		TEST(a_failed_listener_closes_the_server),

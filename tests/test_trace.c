@@ -592,13 +592,14 @@ static void overflow_in_a_trace(const char *path)
 
 static void test_an_overflow_is_still_named(void **state)
 {
-	const char *path = temporary();
+	const char *path;
 	char said[8192];
 	int status;
 
 	(void)state;
 	if (under_tool("asan") || under_tool("tsan") || under_tool("valgrind"))
 		skip();
+	path = temporary();
 	in_child(overflow_in_a_trace, path, said, sizeof(said), &status);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
 	assert_non_null(strstr(said, "stack overflow in task Task-1"));

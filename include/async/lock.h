@@ -24,6 +24,7 @@
 struct async_lock {
 	async_loop *held_on; /* the loop of the task that holds it; NULL: unlocked */
 	struct async_waiters waiters;
+	uint64_t holder; /* the id of that task: stays after the release */
 };
 
 #define ASYNC_LOCK_INIT {0}

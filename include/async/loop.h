@@ -150,6 +150,12 @@ struct async_loop_stats {
 	size_t operations;         /* in the reactor */
 	size_t jobs;               /* in executors */
 	uint64_t system_calls;     /* that the calling thread has made in the library, for any loop */
+	uint64_t callbacks;        /* that ran on the loop's own stack */
+	uint64_t timers_expired;
+	uint64_t wakeups;          /* services that found news from other threads or signal handlers */
+	async_time waited;         /* for something to do; real time */
+	async_time longest_slice;  /* that a task or callback held the loop; -1: known in debug mode only */
+	size_t stacks_idle;        /* kept for tasks to come */
 };
 
 /* Fills `*stats`. Returns: 0; -EINVAL (NULL, or a size that is no version of the structure), -EPERM. */

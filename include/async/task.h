@@ -87,6 +87,32 @@ ASYNC_EXPORT intptr_t async_task_stack_size(const async_task *task);
  * -EPERM. */
 ASYNC_EXPORT intptr_t async_task_stack_used(const async_task *task);
 
+enum async_task_state {
+	ASYNC_TASK_CREATED, /* has not begun */
+	ASYNC_TASK_READY,   /* waits for its turn */
+	ASYNC_TASK_RUNNING,
+	ASYNC_TASK_WAITING,
+	ASYNC_TASK_ENDED,
+};
+
+/* What a task did. Before the call `size` is set to sizeof(struct async_task_stats). What is kept only where the loop
+ * has the option `accounting`, or debug mode, is -1 without it, and in a task that has no stack: before its first run and
+ * after its end. */
+struct async_task_stats {
+	size_t size;
+	uint64_t id;                 /* the N of "Task-N" */
+	enum async_task_state state;
+	const char *waits_for;       /* a static string, such as "sleep"; NULL unless it waits */
+	async_time since;            /* when it began to run or to wait, on CLOCK_MONOTONIC; without accounts the time of
+					the loop's last service before it began to wait, else -1 */
+	async_time ran;              /* accounts: time on the processor */
+	int64_t switches;            /* accounts: times that it was given the processor */
+};
+
+/* Fills `*stats`. Returns: 0; -EINVAL (no task, NULL, or a size that is no version of the structure), -EPERM (another
+ * thread's). */
+ASYNC_EXPORT int async_task_get_stats(const async_task *task, struct async_task_stats *stats);
+
 ASYNC_END_DECLS
 
 #endif

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A trace of what every task, loop and worker did lately: who ran, who was ready and had to wait, who was parked and for
- * what, who woke whom. It is recorded into a ring for each thread, which keeps the last moments, and read or written when
- * it is wanted: on demand, when a task has held its loop for too long, or when the program crashes. Switched off it costs
- * nothing; switched on, some 30 ns an event.
+ * A trace of what every task, loop and worker did lately: who ran, who was ready and had to wait, who was parked and
+ * for what, who woke whom. It is recorded into a ring for each thread, which keeps the last moments, and read or
+ * written when it is wanted: on demand, when a task has held its loop for too long, or when the program crashes.
+ * Switched off it costs nothing; switched on, some 30 ns an event.
  *
  *     async_trace_start(NULL);
  *     async_run(main_task, NULL);
  *     async_trace_stop();
  *     async_trace_write(fd);      // for ui.perfetto.dev and chrome://tracing
  *
- * Any program that uses the library is traced from its first loop on, and writes what its rings hold at exit, if
- * the environment variable ASYNC_TRACE names a file; %p in it stands for the number of the process.
+ * Any program that uses the library is traced from its first loop on, and writes what its rings hold at exit, if the
+ * environment variable ASYNC_TRACE names a file; %p in it stands for the number of the process.
  */
 #ifndef ASYNC_TRACE_H
 #define ASYNC_TRACE_H
@@ -25,7 +25,7 @@ struct async_trace_options {
 	size_t size;        /* sizeof(struct async_trace_options) */
 	size_t events;      /* that each thread keeps; rounded up to a power of two; default 65,536 */
 	const char *path;   /* where the trace is written by itself, copied, %p is the process; default nowhere */
-	bool on_slow_task;  /* with debug: when a task has held its loop for longer than slow_task, at most once in 10 s */
+	bool on_slow_task;  /* with debug: when a task held its loop longer than slow_task; at most once in 10 s */
 	bool on_crash;      /* at SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT, where their action is the default */
 	bool on_exit;       /* at exit(3) */
 };
@@ -50,7 +50,7 @@ enum async_trace_state {
 enum async_trace_type {
 	ASYNC_TRACE_NEW,     /* of `track` nothing was told before: `kind`, `loop`, `id`, `name` */
 	ASYNC_TRACE_SPAN,    /* `track` was in `state` from `begin` to `end`; parked: `name` is what it waited for */
-	ASYNC_TRACE_FLOW,    /* `other` at `begin` made `track` do something at `end`: `name` is "wakes", "creates", … */
+	ASYNC_TRACE_FLOW,    /* `other` at `begin` made `track` do something at `end`: it "wakes", "creates", … */
 	ASYNC_TRACE_COUNTER, /* from `begin` on there are `value` of `name`; `track` is a loop's, or 0 */
 	ASYNC_TRACE_LOST,    /* the last one: `value` events were overwritten, or could not be recorded */
 };
@@ -77,10 +77,12 @@ typedef int async_trace_visitor(const struct async_trace_record *record, void *a
 ASYNC_BEGIN_DECLS
 
 /*
- * Starts recording, and forgets what was recorded before; NULL: the defaults. The running loop is recorded at once, every
- * other one from the next time that it looks around. A thread's ring is made when there is something to put into it.
+ * Starts recording, and forgets what was recorded before; NULL: the defaults. The running loop is recorded at once,
+ * every other one from the next time that it looks around. A thread's ring is made when there is something to put into
+ * it.
  * Thread: any.
- * Returns: 0; -EBUSY (it is on, or is being read), -EINVAL (options, or a path too long, or none for what needs one), -ENOMEM.
+ * Returns: 0; -EBUSY (it is on, or is being read), -EINVAL (options, or a path too long, or none for what needs one),
+ * -ENOMEM.
  */
 ASYNC_EXPORT int async_trace_start(const struct async_trace_options *options);
 

@@ -19,62 +19,51 @@
 #define poisoned(object) false
 #endif
 
-/* Aligned to its size, so that an object finds its chunk. */
-#define CHUNK_SIZE ((size_t)64 << 10)
-
-struct chunk {
-	struct list link;
-	void *free;     /* linked by the first word of each */
-	uint32_t live;
-	uint32_t fresh; /* objects that were never handed out begin here */
-	char objects[] __attribute__((aligned(64)));
-};
-
-static struct chunk *chunk_of(void *object)
+static struct slab_chunk *chunk_of(void *object)
 {
-	return (struct chunk *)((uintptr_t)object & ~(CHUNK_SIZE - 1));
+	return (struct slab_chunk *)((uintptr_t)object & ~(SLAB_CHUNK_SIZE - 1));
 }
 
 void slab_init(struct slab *slab, size_t object_size)
 {
 	slab->object_size = object_size;
-	slab->capacity = (uint32_t)((CHUNK_SIZE - sizeof(struct chunk)) / object_size);
+	slab->capacity = (uint32_t)((SLAB_CHUNK_SIZE - sizeof(struct slab_chunk)) / object_size);
 	list_init(&slab->partial);
 	list_init(&slab->full);
 	slab->chunks = slab->empty = 0;
 }
 
-static struct chunk *chunk_map(void)
+static struct slab_chunk *chunk_map(void)
 {
 	/* Twice the size always holds one aligned chunk; the rest goes back. */
-	void *pages = mem_map(2 * CHUNK_SIZE, PROT_READ | PROT_WRITE, 0);
+	void *pages = mem_map(2 * SLAB_CHUNK_SIZE, PROT_READ | PROT_WRITE, 0);
 
 	if (!pages)
 		return NULL;
-	uintptr_t start = (uintptr_t)pages, aligned = (start + CHUNK_SIZE - 1) & ~(CHUNK_SIZE - 1);
+	uintptr_t start = (uintptr_t)pages, aligned = (start + SLAB_CHUNK_SIZE - 1) & ~(SLAB_CHUNK_SIZE - 1);
 	if (aligned > start)
 		munmap((void *)start, aligned - start);
-	munmap((void *)(aligned + CHUNK_SIZE), start + CHUNK_SIZE - aligned);
+	munmap((void *)(aligned + SLAB_CHUNK_SIZE), start + SLAB_CHUNK_SIZE - aligned);
 #if defined(__SANITIZE_ADDRESS__)
 	/* Tasks and futures point to what users allocated. */
-	__lsan_register_root_region((void *)aligned, CHUNK_SIZE);
+	__lsan_register_root_region((void *)aligned, SLAB_CHUNK_SIZE);
 #endif
-	return (struct chunk *)aligned;
+	return (struct slab_chunk *)aligned;
 }
 
-static void chunk_unmap(struct chunk *chunk)
+static void chunk_unmap(struct slab_chunk *chunk)
 {
 #if defined(__SANITIZE_ADDRESS__)
-	__lsan_unregister_root_region(chunk, CHUNK_SIZE);
+	__lsan_unregister_root_region(chunk, SLAB_CHUNK_SIZE);
 #endif
-	unpoison(chunk, CHUNK_SIZE);
-	munmap(chunk, CHUNK_SIZE);
+	unpoison(chunk, SLAB_CHUNK_SIZE);
+	munmap(chunk, SLAB_CHUNK_SIZE);
 }
 
 static void unmap_all(struct list *chunks)
 {
 	list_for_each_safe(node, chunks)
-		chunk_unmap(list_entry(node, struct chunk, link));
+		chunk_unmap(list_entry(node, struct slab_chunk, link));
 	list_init(chunks);
 }
 
@@ -85,9 +74,9 @@ void slab_destroy(struct slab *slab)
 	slab->chunks = slab->empty = 0;
 }
 
-static noinline struct chunk *add_chunk(struct slab *slab)
+static noinline struct slab_chunk *add_chunk(struct slab *slab)
 {
-	struct chunk *chunk = chunk_map();
+	struct slab_chunk *chunk = chunk_map();
 
 	if (!chunk)
 		return NULL;
@@ -99,7 +88,7 @@ static noinline struct chunk *add_chunk(struct slab *slab)
 
 void *slab_alloc(struct slab *slab)
 {
-	struct chunk *chunk = list_entry(slab->partial.next, struct chunk, link);
+	struct slab_chunk *chunk = list_entry(slab->partial.next, struct slab_chunk, link);
 	void *object;
 
 	if (unlikely(list_empty(&slab->partial)) && !(chunk = add_chunk(slab)))
@@ -122,7 +111,7 @@ void *slab_alloc(struct slab *slab)
 
 void slab_free(struct slab *slab, void *object)
 {
-	struct chunk *chunk = chunk_of(object);
+	struct slab_chunk *chunk = chunk_of(object);
 
 	*(void **)object = chunk->free;
 	chunk->free = object;
@@ -140,7 +129,7 @@ void slab_trim(struct slab *slab)
 	if (slab->empty <= 1)
 		return;
 	list_for_each_safe(node, &slab->partial) {
-		struct chunk *chunk = list_entry(node, struct chunk, link);
+		struct slab_chunk *chunk = list_entry(node, struct slab_chunk, link);
 
 		if (chunk->live > 0 || slab->empty <= 1)
 			continue;
@@ -154,7 +143,7 @@ void slab_trim(struct slab *slab)
 static void visit_chunks(struct list *chunks, size_t size, void (*visit)(void *, void *), void *arg)
 {
 	list_for_each(node, chunks) {
-		struct chunk *chunk = list_entry(node, struct chunk, link);
+		struct slab_chunk *chunk = list_entry(node, struct slab_chunk, link);
 
 		for (uint32_t i = 0; i < chunk->fresh; i++)
 			if (!poisoned(chunk->objects + size * i))

@@ -14,6 +14,17 @@
 
 #include "base/list.h"
 
+/* Aligned to its size, so that an object finds its chunk. */
+#define SLAB_CHUNK_SIZE ((size_t)64 << 10)
+
+struct slab_chunk {
+	struct list link;
+	void *free;     /* linked by the first word of each */
+	uint32_t live;
+	uint32_t fresh; /* objects that were never handed out begin here */
+	char objects[] __attribute__((aligned(64)));
+};
+
 struct slab {
 	size_t object_size;
 	uint32_t capacity;   /* objects in a chunk */

@@ -19,7 +19,7 @@
 
 /* What the words of an event hold; `id` and `other` are tasks of the loop, 0 is its own stack. */
 enum trace_kind {
-	TRACE_SWITCH = 1, /* from `other`, which is now in state `small2`, to `id`, named `small`; `word`: its wait's name */
+	TRACE_SWITCH = 1, /* from `other`, now in state `small2`, to `id`, named `small`; `word`: its wait's name */
 	TRACE_CREATE,     /* `id` by `other` */
 	TRACE_WAKE,       /* `id` by `other` */
 	TRACE_AWAIT,      /* `id` is about to wait for the task `other` */
@@ -101,17 +101,17 @@ const char *trace_interned(uint16_t number);
 uint64_t trace_next_job(void);
 
 /*
- * Reading: one reader at a time; no ring goes away meanwhile, and no recording begins. trace_read_begin puts the cursor of
- * each ring of the recording at its oldest event, and the end behind its newest. `in_signal`: the process is about to end, and
- * nobody is waited for. Adds to *lost what was overwritten or recorded nowhere. Returns 0, -EBUSY (somebody else reads) or
- * -ENODATA.
+ * Reading: one reader at a time; no ring goes away meanwhile, and no recording begins. trace_read_begin puts the
+ * cursor of each ring of the recording at its oldest event, and the end behind its newest. `in_signal`: the process is
+ * about to end, and nobody is waited for. Adds to *lost what was overwritten or recorded nowhere. Returns 0, -EBUSY
+ * (somebody else reads) or -ENODATA.
  */
 int trace_read_begin(bool in_signal, struct trace_ring **ret_first, uint64_t *lost);
 void trace_read_end(void);
 /* Whether it has a part in the recording that is read. */
 bool trace_ring_current(const struct trace_ring *ring);
-/* Fills ring->event with the first event that is still there, from the cursor on; false at the end. Adds to *lost what was
- * overwritten before it could be read. */
+/* Fills ring->event with the first event that is still there, from the cursor on; false at the end. Adds to *lost what
+ * was overwritten before it could be read. */
 bool trace_ring_get(struct trace_ring *ring, uint64_t *lost);
 
 /* Called by whoever sees a task that held its loop for too long; NULL: nobody wants to know. */

@@ -161,7 +161,16 @@ int async_as_completed(async_future *const *futures, size_t count, async_time ti
 	return 0;
 }
 
-static const struct wait_class wait_completion = {.name = "the next of several futures", .withdraw = waiter_withdraw};
+static const struct wait_class wait_completion = {
+	.name = "the next of several futures",
+	.withdraw = waiter_withdraw,
+	.on = ASYNC_LAYOUT_ON_ANY,
+	.children = {.kind = ASYNC_LAYOUT_ARRAY,
+		     .first = offsetof(struct async_completions, items),
+		     .count = offsetof(struct async_completions, count),
+		     .stride = sizeof(struct completion),
+		     .future = offsetof(struct completion, future)},
+};
 
 int async_next_completed(async_completions *all, async_future **ret_future)
 {

@@ -52,6 +52,11 @@ static const struct future_class future_gather = {
 	.cancel = gather_cancel,
 	.fan_out = gather_fan_out,
 	.size = sizeof(struct gather),
+	.children = {.kind = ASYNC_LAYOUT_ARRAY,
+		     .first = offsetof(struct gather, children),
+		     .count = offsetof(struct gather, count),
+		     .stride = sizeof(struct gather_child),
+		     .future = offsetof(struct gather_child, future)},
 };
 
 /* Every child is done: their results in order. */

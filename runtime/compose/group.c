@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/versioned.h"
+#include "compose/group.h"
 #include "core/schedule.h"
 
 enum group_state {
@@ -101,6 +102,11 @@ static void on_child(struct entry *entry)
 		free_child(child);
 	}
 }
+
+const struct group_membership group_membership = {
+	.run = on_child,
+	.group = offsetof(struct async_group_child, group) - offsetof(struct async_group_child, entry),
+};
 
 int async_group_begin(struct async_group *group)
 {
@@ -201,7 +207,15 @@ static bool withdraw_group(struct task *task)
 	return true;
 }
 
-static const struct wait_class wait_group = {.name = "the tasks of its group", .withdraw = withdraw_group};
+static const struct wait_class wait_group = {
+	.name = "the tasks of its group",
+	.withdraw = withdraw_group,
+	.on = ASYNC_LAYOUT_ON_GROUP,
+	.children = {.kind = ASYNC_LAYOUT_LIST,
+		     .first = offsetof(struct async_group, first),
+		     .next = offsetof(struct async_group_child, next),
+		     .future = offsetof(struct async_group_child, task)},
+};
 
 /* True if the body was cancelled from outside while it waited. */
 static bool wait_for_children(struct async_group *group, struct task *task)

@@ -64,6 +64,7 @@ static const struct future_class future_shield = {
 	.cancel = shield_cancel,
 	.finalize = shield_finalize,
 	.size = sizeof(struct shield),
+	.children = {.kind = ASYNC_LAYOUT_CHILD, .first = offsetof(struct shield, inner)},
 };
 
 async_future *async_shield(async_future *inner)

@@ -101,6 +101,12 @@ static const struct wait_class wait_several = {
 	.name = "several futures",
 	.withdraw = withdraw_wait,
 	.abandon = abandon_wait,
+	.on = ASYNC_LAYOUT_ON_FUTURES,
+	.children = {.kind = ASYNC_LAYOUT_ARRAY,
+		     .first = offsetof(struct wait_state, callbacks),
+		     .count = offsetof(struct wait_state, count),
+		     .stride = sizeof(struct wait_callback),
+		     .future = offsetof(struct wait_callback, future)},
 };
 
 static int check(const struct task *task, async_future *const *futures, size_t count, enum async_wait_when when)

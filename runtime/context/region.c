@@ -167,6 +167,8 @@ struct stack_region *region_new(unsigned shift, enum stack_guard guard)
 	}
 	/* One touched page would otherwise become two megabytes. */
 	madvise(region->mapping, region->mapping_size, MADV_NOHUGEPAGE);
+	/* A core file is of what is used: gdb would write the whole reservation. */
+	madvise(region->mapping, region->mapping_size, MADV_DONTDUMP);
 	region->madvise = guard != STACK_GUARD_MPROTECT;
 	region->directory_index = directory_add(region);
 	return region;
@@ -195,6 +197,7 @@ static bool open_chunk(struct stack_region *region)
 		count = region->slots - first;
 	if (SYS("mprotect", mprotect(slot_base(region, first), count << region->shift, PROT_READ | PROT_WRITE)) < 0)
 		return false;
+	madvise(slot_base(region, first), count << region->shift, MADV_DODUMP);
 	size_t guarded = guard_slots(region, first, count);
 	region->opened += guarded;
 	if (guarded == count)
@@ -208,11 +211,12 @@ static bool open_chunk(struct stack_region *region)
 /* One slot, because each uses up two mappings. The guard is what stays as it was reserved. */
 static bool open_one(struct stack_region *region)
 {
-	size_t page = stack_page_size();
+	size_t page = stack_page_size(), size = ((size_t)1 << region->shift) - page;
+	char *bottom = slot_base(region, region->opened) + page;
 
-	if (SYS("mprotect", mprotect(slot_base(region, region->opened) + page, ((size_t)1 << region->shift) - page,
-				     PROT_READ | PROT_WRITE)) < 0)
+	if (SYS("mprotect", mprotect(bottom, size, PROT_READ | PROT_WRITE)) < 0)
 		return false;
+	madvise(bottom, size, MADV_DODUMP);
 	region->opened++;
 	return true;
 }

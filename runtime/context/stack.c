@@ -11,7 +11,6 @@
 
 /* So many slots give their memory back in one call of stack_pool_trim: a pause of some 0.3 ms. */
 #define TRIM_BATCH 2048
-#define PAINT 0x5afe57acc0ffee00u
 
 atomic_size_t stack_page_bytes = 4096;
 
@@ -174,7 +173,7 @@ void stack_paint(struct stack_header *stack, unsigned class)
 	uint64_t *word = stack_bottom(stack, class);
 
 	while (word < (uint64_t *)stack)
-		*word++ = PAINT;
+		*word++ = STACK_PAINT;
 }
 
 static size_t painted_use(const uint64_t *bottom, const uint64_t *top)
@@ -182,7 +181,7 @@ static size_t painted_use(const uint64_t *bottom, const uint64_t *top)
 	const uint64_t *word = bottom;
 
 	sanitizer_defined(bottom, (size_t)((const char *)top - (const char *)bottom));
-	while (word < top && *word == PAINT)
+	while (word < top && *word == STACK_PAINT)
 		word++;
 	return (size_t)(top - word) * sizeof(*word);
 }

@@ -28,6 +28,9 @@
 #define STACK_IDLE_KEEP 64
 #define STACK_CLASSES (STACK_SHIFT_MAX - STACK_SHIFT_MIN + 1)
 
+/* What stack_paint fills a stack with. */
+#define STACK_PAINT UINT64_C(0x5afe57acc0ffee00)
+
 /* How guards are made. */
 enum stack_guard {
 	STACK_GUARD_AUTO,     /* the first that works */

@@ -73,7 +73,7 @@ static struct future_fan *cancel_chain(async_future *future, struct task *waiter
 			cancel_later(task);
 			return NULL;
 		}
-		if (!task->wait_class->forwards) {
+		if (!wait_forwards(task->wait_class)) {
 			if (!task->wait_class->withdraw || !task->wait_class->withdraw(task))
 				cancel_later(task);
 			return NULL;
@@ -123,7 +123,7 @@ bool task_cancel_wait(struct task *task)
 {
 	const char *reason = task->future.cancel_reason;
 
-	if (!task->wait_class->forwards)
+	if (!wait_forwards(task->wait_class))
 		return task->wait_class->withdraw && task->wait_class->withdraw(task);
 	task->must_cancel = false;
 	struct future_fan *fan = cancel_chain(task->wait_object, task, reason);

@@ -25,7 +25,7 @@ const char *task_waits_for(const struct task *task, char *buffer, size_t size)
 
 	if (task->state != TASK_PARKED)
 		snprintf(buffer, size, "its turn");
-	else if (!task->wait_class->forwards)
+	else if (!wait_forwards(task->wait_class))
 		snprintf(buffer, size, "%s", task->wait_class->name);
 	else if (((async_future *)task->wait_object)->class->is_task)
 		snprintf(buffer, size, "%s", task_name(task->wait_object, name, sizeof(name)));
@@ -98,8 +98,11 @@ int async_task_set_name(async_task *future, const char *name)
 		return task ? -EINVAL : error;
 	if (!(copy = mem_strndup(name, ASYNC_TASK_NAME_MAX - 1)))
 		return -ENOMEM;
-	mem_free(task->name);
+	char *old = task->name;
+	futex_mutex_lock(&task->future.loop->slow.naming);
 	task->name = copy;
+	futex_mutex_unlock(&task->future.loop->slow.naming);
+	mem_free(old);
 	task->trace_name = 0;
 	return 0;
 }

@@ -18,7 +18,7 @@ static void abandon_await(struct task *task)
 	future_release(task->wait_object);
 }
 
-static const struct wait_class wait_future = {.name = "future", .forwards = true, .abandon = abandon_await};
+static const struct wait_class wait_future = {.name = "future", .on = ASYNC_LAYOUT_ON_FUTURE, .abandon = abandon_await};
 
 async_future *future_alloc(struct async_loop *loop, const struct future_class *class, async_drop *drop)
 {

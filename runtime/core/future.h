@@ -9,6 +9,7 @@
 #define CORE_FUTURE_H
 
 #include <async/future.h>
+#include <async/layout.h>
 
 #include "base/list.h"
 #include "core/ready.h"
@@ -38,6 +39,7 @@ struct future_class {
 	bool is_task;
 	bool settable; /* the user may complete it */
 	size_t size;   /* of the whole object if it comes from malloc; 0: from the loop's slab */
+	struct async_layout_children children; /* the futures that it waits for, for those who look */
 };
 
 struct async_future {

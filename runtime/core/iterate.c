@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sched.h>
 
+#include "base/probe.h"
 #include "context/sanitizer.h"
 #include "core/handle.h"
 #include "core/loop.h"
@@ -36,7 +37,9 @@ static int wait_in_reactor(struct async_loop *loop, async_time timeout)
 	loop->polls++;
 	if (unlikely(loop->observed))
 		observe_poll_begins(loop);
+	PROBE(loop_poll, loop, timeout);
 	error = reactor_wait(reactor, timeout);
+	PROBE(loop_polled, loop, error);
 	if (unlikely(loop->observed))
 		observe_poll_ends(loop);
 	return error < 0 ? error : 0;
@@ -160,6 +163,7 @@ static int wait_virtual(struct async_loop *loop)
 /* Looks after everything but tasks; waits if nobody is ready and `may_wait`. */
 static int service(struct async_loop *loop, bool may_wait)
 {
+	async_time waits_from = 0;
 	int error = 0;
 
 	observe_service(loop);
@@ -169,16 +173,20 @@ static int service(struct async_loop *loop, bool may_wait)
 		if (hook->turn)
 			hook->turn(loop, hook);
 	}
-	if (may_wait && !loop->ready.head && !notified(loop))
+	if (may_wait && !loop->ready.head && !notified(loop)) {
+		waits_from = clock_now();
 		error = loop->options.clock == ASYNC_CLOCK_VIRTUAL ? wait_virtual(loop) : wait_real(loop);
-	else if (loop->reactor && (loop->single || reactor_pending(loop->reactor) > 0))
+	} else if (loop->reactor && (loop->single || reactor_pending(loop->reactor) > 0)) {
 		error = wait_in_reactor(loop, 0);
+	}
 
 	/* What is told from here on is a reason for the next service; what was told before is looked at now. */
-	atomic_exchange(&loop->wake_state, LOOP_RUNNING);
+	loop->wakeups += atomic_exchange(&loop->wake_state, LOOP_RUNNING) == LOOP_NOTIFIED;
 	handle_take_inbox(loop);
 	loop_take_jobs(loop);
 	loop->serviced_at = clock_now();
+	if (waits_from)
+		loop->waited += loop->serviced_at - waits_from;
 	loop->service_at = loop->switches + loop->service_step;
 	if (!heap_empty(&loop->timers))
 		timers_expire(loop, loop->options.clock == ASYNC_CLOCK_VIRTUAL ? loop->virtual_now : loop->serviced_at);
@@ -195,6 +203,7 @@ static void run_batch(struct async_loop *loop)
 		if (task) {
 			if (unlikely(loop->observed))
 				observe_switch(loop, NULL, task);
+			PROBE(task_switch, NULL, task);
 			loop->current = task;
 			context_switch(&loop->main, &task->context, loop->switch_kind);
 			continue;
@@ -208,6 +217,7 @@ static void run_batch(struct async_loop *loop)
 			task_discard(task_of_entry(entry));
 		else
 			entry->run(entry);
+		loop->callbacks++;
 		if (unlikely(loop->observed))
 			observe_callback_ends(loop);
 	}

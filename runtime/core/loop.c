@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,6 +46,14 @@ static int fill_defaults(struct async_options *options)
 	return 0;
 }
 
+/* Switched on for a program from outside: neither unset, empty nor 0. */
+static bool environment_says(const char *name)
+{
+	const char *value = secure_getenv(name);
+
+	return value && *value && strcmp(value, "0") != 0;
+}
+
 static void sink_wake(struct job_sink *sink)
 {
 	loop_notify(container_of(sink, struct async_loop, sink));
@@ -57,6 +66,8 @@ int async_loop_new(const struct async_options *given, async_loop **ret_loop)
 
 	if (error || !ret_loop || (error = fill_defaults(&options)))
 		return error ? error : -EINVAL;
+	if (environment_says("ASYNC_DEBUG"))
+		options.debug = true;
 	struct async_loop *loop = mem_zalloc(sizeof(*loop));
 	if (!loop)
 		return -ENOMEM;
@@ -241,6 +252,7 @@ int async_loop_close(async_loop *loop)
 	}
 	stack_pool_destroy(&loop->stacks);
 	heap_destroy(&loop->timers);
+	slow_unwatch(loop);
 	registry_remove(loop);
 	return 0;
 }
@@ -321,26 +333,4 @@ int async_loop_set_error_handler(async_loop *loop, async_error_handler *handler,
 	loop->error_handler = handler;
 	loop->error_handler_arg = arg;
 	return 0;
-}
-
-int async_loop_get_stats(const async_loop *loop, struct async_loop_stats *ret_stats)
-{
-	if (!loop || !ret_stats)
-		return -EINVAL;
-	if (loop != loop_running && atomic_load(&loop->running))
-		return -EPERM;
-	struct async_loop_stats stats = {
-		.backend = loop->reactor ? reactor_name(loop->reactor) : "none",
-		.switch_kind = loop->switch_kind == CONTEXT_ASM ? "asm" : "ucontext",
-		.iterations = loop->iterations,
-		.switches = loop->switches,
-		.polls = loop->polls,
-		.tasks = loop->tasks,
-		.tasks_created = loop->tasks_created,
-		.timers = loop->timers.count,
-		.operations = loop->reactor ? reactor_pending(loop->reactor) : 0,
-		.jobs = loop->jobs,
-		.system_calls = system_calls,
-	};
-	return versioned_fill(ret_stats, &stats, sizeof(stats));
 }

@@ -84,6 +84,8 @@ struct async_loop {
 	unsigned left_class;
 
 	uint64_t iterations, polls, tasks_created;
+	uint64_t callbacks, timers_expired, wakeups;
+	async_time waited;             /* real clock */
 	uint32_t service_step;         /* switches between two looks at the clock */
 	uint32_t cancel_mark;          /* the chain that is being cancelled */
 	async_time serviced_at;        /* real clock */
@@ -110,6 +112,7 @@ struct async_loop {
 
 	atomic_uint notifying;         /* threads inside loop_notify */
 	atomic_bool running;
+	pid_t thread;                  /* that runs it, or ran it last; 0: none yet */
 	atomic_bool stopping;
 	atomic_int refuses;            /* 0, -ESHUTDOWN once closed, -EPERM in a forked child */
 	bool single;                   /* exactly one iteration was asked for */

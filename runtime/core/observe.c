@@ -66,7 +66,7 @@ static void trace_switch(struct async_loop *loop, struct task *from, struct task
 	if (from && from->state == TASK_PARKED) {
 		state = OBSERVE_PARKED;
 		wait = from->wait_class->name;
-		if (from->wait_class->forwards && ((async_future *)from->wait_object)->class->is_task)
+		if (wait_forwards(from->wait_class) && ((async_future *)from->wait_object)->class->is_task)
 			record(loop, now, TRACE_AWAIT, from, id_of(from->wait_object));
 	}
 	if (!switch_is_eager(loop, from, to)) {
@@ -205,6 +205,8 @@ void observe_trace(struct async_loop *loop)
 	loop->switched_at = clock_now();
 	loop->ready_tasks = count_tasks(loop->batch) + count_tasks(loop->ready.head);
 	/* The loop shows from here on what it does, and so does the task that started it. */
+	if (loop != loop_running)
+		return;
 	trace_record(loop->switched_at, TRACE_SWITCH, name_of(loop->current), id_of(loop->current), loop->number, 0, 0);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is noticed of a loop while it runs. The hot path asks one byte of the loop, `observed`, whether anybody wants to
- * know; while it is 0 nothing is recorded and no clock is read. Everything that is noticed of tasks passes here, so that
- * one look at the clock serves the slow-task report, the accounts and the trace.
+ * What is noticed of a loop while it runs. The hot path asks one byte of the loop, `observed`, whether anybody wants
+ * to know; while it is 0 nothing is recorded and no clock is read. Everything that is noticed of tasks passes here, so
+ * that one look at the clock serves the slow-task report, the accounts and the trace.
  */
 #ifndef CORE_OBSERVE_H
 #define CORE_OBSERVE_H
@@ -14,7 +14,7 @@ struct job;
 enum observe {
 	OBSERVE_SLICES = 1,   /* who holds the loop too long: slow.h */
 	OBSERVE_ACCOUNTS = 2, /* each task's time on the processor and its switches: in its stack's header */
-	OBSERVE_TRACE = 4,    /* all of it: base/trace.h; follows what other threads start and stop, see observe_service */
+	OBSERVE_TRACE = 4,    /* all of it: base/trace.h; follows what other threads switch, see observe_service */
 };
 
 /* What a task does from now on that leaves the processor; in TRACE_SWITCH. */

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include "core/loop.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct async_loop *loops;
+struct async_loop *registry_loops;
 static unsigned made; /* ever */
+static __thread pid_t thread_id;
 
 static void lock_loops(void)
 {
@@ -23,12 +25,13 @@ static void unlock_loops(void)
 /* The child has the memory, but neither the threads nor the ring: whatever it asks of these loops is refused. */
 static void refuse_in_child(void)
 {
-	for (struct async_loop *loop = loops; loop; loop = loop->next_loop) {
+	for (struct async_loop *loop = registry_loops; loop; loop = loop->next_loop) {
 		if (atomic_load(&loop->refuses) == 0)
 			atomic_store(&loop->refuses, -EPERM);
 		atomic_store(&loop->running, false);
 	}
 	loop_running = NULL;
+	thread_id = 0;
 	unlock_loops();
 }
 
@@ -44,10 +47,10 @@ void registry_add(struct async_loop *loop)
 	pthread_once(&once, watch_forks);
 	lock_loops();
 	loop->number = ++made;
-	loop->next_loop = loops;
-	if (loops)
-		loops->prev_loop = loop;
-	loops = loop;
+	loop->next_loop = registry_loops;
+	if (registry_loops)
+		registry_loops->prev_loop = loop;
+	registry_loops = loop;
 	unlock_loops();
 }
 
@@ -57,8 +60,15 @@ void registry_remove(struct async_loop *loop)
 	if (loop->prev_loop)
 		loop->prev_loop->next_loop = loop->next_loop;
 	else
-		loops = loop->next_loop;
+		registry_loops = loop->next_loop;
 	if (loop->next_loop)
 		loop->next_loop->prev_loop = loop->prev_loop;
 	unlock_loops();
+}
+
+pid_t registry_thread_id(void)
+{
+	if (!thread_id)
+		thread_id = gettid();
+	return thread_id;
 }

@@ -7,6 +7,7 @@
 
 #include "base/fault.h"
 #include "core/loop.h"
+#include "core/registry.h"
 #include "core/schedule.h"
 
 /* A loop that ran in another thread before gets a reactor of this one's, if that one's is not in use. */
@@ -38,9 +39,11 @@ static int begin(async_loop *loop, struct overflow_watch *watch)
 		return error;
 	}
 	loop_running = loop;
+	loop->thread = registry_thread_id();
 	/* The stack of this thread, which the tools tell from that of the last run's. */
 	loop->main = (struct context){0};
 	overflow_watch_begin(watch, task_describe);
+	slow_watch(loop);
 	return 0;
 }
 

@@ -28,6 +28,7 @@ struct context *schedule_leave_eager(struct async_loop *loop)
 	if (unlikely(loop->observed))
 		observe_switch(loop, frame->task, frame->creator);
 	loop->eager = frame->outer;
+	PROBE(task_switch, frame->task, frame->creator);
 	loop->current = frame->creator;
 	return frame->creator ? &frame->creator->context : &loop->main;
 }

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 
+#include "base/probe.h"
 #include "core/loop.h"
 #include "core/task.h"
 
@@ -93,6 +94,7 @@ static always_inline struct context *schedule_away(struct async_loop *loop)
 	struct task *next = schedule_next(loop);
 	if (unlikely(loop->observed))
 		observe_switch(loop, loop->current, next);
+	PROBE(task_switch, loop->current, next);
 	loop->current = next;
 	return next ? &next->context : &loop->main;
 }
@@ -121,6 +123,7 @@ static always_inline void task_make_ready(struct task *task)
 	struct async_loop *loop = task->future.loop;
 
 	task->state = TASK_ACTIVE;
+	PROBE(task_wake, task);
 	ready_append(&loop->ready, &task->entry);
 	if (unlikely(loop->observed))
 		observe_wake(loop, task);
@@ -143,6 +146,7 @@ static always_inline intptr_t task_park(struct task *task, const struct wait_cla
 	task->wait_object = object;
 	task->word = task->future.loop->serviced_at;
 	task->state = TASK_PARKED;
+	PROBE(task_park, task, class);
 	if (unlikely(task->must_cancel) && task_cancel_wait(task))
 		task->must_cancel = false;
 	task_suspend(task);

@@ -11,7 +11,7 @@ static bool withdraw_sleep(struct task *task)
 	return true;
 }
 
-static const struct wait_class wait_sleep = {.name = "sleep", .withdraw = withdraw_sleep};
+static const struct wait_class wait_sleep = {.name = "sleep", .on = ASYNC_LAYOUT_ON_TIME, .withdraw = withdraw_sleep};
 
 void sleep_expired(struct entry *entry)
 {

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slow tasks, in debug mode: whoever held the loop longer than `slow_task` is reported when it lets go. The report is
- * made from the loop's own stack in the next iteration, because an error handler may do what a task that is about to
- * wait must not. One that is not made yet stands for those that follow.
+ * The report that follows a slow slice is made from the loop's own stack in the next iteration, because an error
+ * handler may do what a task that is about to wait must not. One that is not made yet stands for those that follow.
  */
 #include "core/slow.h"
 
 #include <stdio.h>
 
 #include "core/loop.h"
+#include "core/stalls.h"
 #include "core/task.h"
+
+const struct slow_watchdog *slow_watchdog;
 
 static void report(struct entry *entry)
 {
@@ -27,17 +29,51 @@ static void report(struct entry *entry)
 	async_release(future);
 }
 
+/* The number is odd from here on, and another one than before. */
+static void begin_slice(struct slow_report *slow, async_time now)
+{
+	unsigned long slice = atomic_load_explicit(&slow->slice, memory_order_relaxed);
+
+	/* The watchdog, which finds the number unchanged, has read times of one slice. */
+	atomic_store(&slow->slice, (slice | 1) + 1);
+	atomic_store_explicit(&slow->slice_lost, stalls_lost(&process_stalls, now), memory_order_relaxed);
+	atomic_store_explicit(&slow->slice_began, now, memory_order_relaxed);
+	atomic_store(&slow->slice, (slice | 1) + 2);
+}
+
 void slow_slice_begins(struct async_loop *loop, async_time now)
 {
-	loop->slow.slice_began = now;
+	loop->slow.depth++;
+	begin_slice(&loop->slow, now);
+}
+
+/* How long the slice took that ends now, without stalls. Those below the resolution of their clock cannot be told. */
+static async_time slice_held(struct async_loop *loop, async_time now)
+{
+	struct slow_report *slow = &loop->slow;
+	async_time held = now - atomic_load_explicit(&slow->slice_began, memory_order_relaxed);
+
+	if (held < loop->options.slow_task || loop->options.slow_task < STALLS_PERIOD_MIN)
+		return held;
+	async_time lost = stalls_lost(&process_stalls, now) -
+			  atomic_load_explicit(&slow->slice_lost, memory_order_relaxed);
+	return lost < held ? held - lost : 0;
 }
 
 void slow_slice_ended(struct async_loop *loop, struct task *task, async_time now)
 {
 	struct slow_report *slow = &loop->slow;
-	async_time held = now - slow->slice_began;
+	unsigned long slice = atomic_load_explicit(&slow->slice, memory_order_relaxed);
+	async_time held = slice_held(loop, now);
+	bool seen = atomic_load(&slow->seen) == slice;
 
-	if (held < loop->options.slow_task || slow->queued)
+	if (slow->depth > 0 && --slow->depth > 0)
+		begin_slice(slow, now);
+	else
+		atomic_store(&slow->slice, (slice | 1) + 1);
+	if (held > slow->longest)
+		slow->longest = held;
+	if ((held < loop->options.slow_task && !seen) || slow->queued)
 		return;
 	slow->queued = true;
 	slow->held = held;
@@ -45,4 +81,18 @@ void slow_slice_ended(struct async_loop *loop, struct task *task, async_time now
 	slow->entry.kind = ENTRY_CALLBACK;
 	slow->entry.run = report;
 	ready_append(&loop->ready, &slow->entry);
+}
+
+void slow_watch(struct async_loop *loop)
+{
+	int error = loop->options.debug && slow_watchdog ? slow_watchdog->watch(loop) : 0;
+
+	if (error)
+		loop_report(loop, "nobody can watch for slow tasks while they run", NULL, error);
+}
+
+void slow_unwatch(struct async_loop *loop)
+{
+	if (loop->options.debug && slow_watchdog)
+		slow_watchdog->unwatch(loop);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/probe.h"
 #include "base/versioned.h"
 #include "core/loop.h"
 #include "core/schedule.h"
@@ -34,6 +35,7 @@ static void *task_exit(struct task *task, intptr_t result)
 		result = -ECANCELED;
 	}
 	task->state = TASK_ENDED;
+	PROBE(task_end, task, result);
 	loop->tasks--;
 	future_complete(&task->future, result);
 	if (loop->left_stack)
@@ -82,6 +84,7 @@ static void task_end_unrun(struct task *task, intptr_t result)
 	if (unlikely(loop->observed))
 		observe_gone(loop, task);
 	task->state = TASK_ENDED;
+	PROBE(task_end, task, result);
 	loop->tasks--;
 	if (task->destroy)
 		task->destroy(task->arg);
@@ -168,6 +171,7 @@ static void task_start_eagerly(struct task *task)
 	loop->eager = &frame;
 	if (unlikely(loop->observed))
 		observe_switch(loop, frame.creator, task);
+	PROBE(task_switch, frame.creator, task);
 	loop->current = task;
 	loop->switches++;
 	context_switch(here, &task->context, loop->switch_kind);
@@ -180,6 +184,7 @@ static always_inline void task_schedule(struct task *task, bool eager)
 
 	task->locals = locals_ref(likely(creator != NULL) ? creator->locals : locals_of_thread);
 	loop->tasks++;
+	PROBE(task_create, task, task->id, task->fn, task->name);
 	if (unlikely(loop->observed))
 		observe_create(loop, task);
 	if (eager && loop == loop_running && task_prepare(task))

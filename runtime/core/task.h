@@ -11,6 +11,7 @@
 #ifndef CORE_TASK_H
 #define CORE_TASK_H
 
+#include <async/layout.h>
 #include <async/task.h>
 
 #include "context/context.h"
@@ -30,7 +31,6 @@ struct task;
 
 struct wait_class {
 	const char *name;  /* what a report says it waits for */
-	bool forwards;     /* `wait_object` is a future: cancelling the task cancels that */
 	bool keeps_result; /* a kernel operation: what has succeeded stands, a cancellation comes at the next wait */
 	/* Cancels the wait of a parked task. True: it was woken with -ECANCELED. False: its wake-up is on its way
 	 * already, or a kernel operation may still succeed; the task keeps the cancellation. NULL:
@@ -38,7 +38,17 @@ struct wait_class {
 	bool (*withdraw)(struct task *task);
 	/* Gives back what the wait holds, for a task that will not go on because its loop closes. NULL: nothing. */
 	void (*abandon)(struct task *task);
+	/* For those who look, from outside too: what `wait_object` is, where in it they find what <async/layout.h> says,
+	 * and where the futures are if there are several. ON_FUTURE: cancelling the task cancels that. */
+	uint16_t on; /* enum async_layout_wait */
+	uint16_t detail;
+	struct async_layout_children children;
 };
+
+static inline bool wait_forwards(const struct wait_class *class)
+{
+	return class->on == ASYNC_LAYOUT_ON_FUTURE;
+}
 
 struct task {
 	async_future future;

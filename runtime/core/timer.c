@@ -22,6 +22,7 @@ void timers_expire(struct async_loop *loop, async_time now)
 	while (!heap_empty(&loop->timers) && heap_least(&loop->timers) <= now) {
 		struct timer *timer = container_of(heap_pop(&loop->timers), struct timer, node);
 
+		loop->timers_expired++;
 		ready_append(&loop->ready, &timer->entry);
 	}
 }

@@ -181,8 +181,9 @@ bool executor_is_process_pool(const async_executor *executor)
 	return executor->ops.submit == submit;
 }
 
-/* A thread of io_uring's in the kernel is none that a fork could catch with a lock. */
-static bool is_kernel_worker(const char *thread)
+/* Threads that a fork cannot catch with a lock: those of io_uring's in the kernel, and the one that watches for slow
+ * tasks. */
+static bool is_harmless(const char *thread)
 {
 	char path[64], name[16] = "";
 
@@ -192,7 +193,7 @@ static bool is_kernel_worker(const char *thread)
 		return false;
 	ssize_t size = read(fd, name, sizeof(name) - 1);
 	close(fd);
-	return size > 0 && strncmp(name, "iou-", 4) == 0;
+	return size > 0 && (strncmp(name, "iou-", 4) == 0 || strcmp(name, WATCHDOG_THREAD "\n") == 0);
 }
 
 /* 0 if no other thread of this process can be inside a lock. */
@@ -207,7 +208,7 @@ static int check_threads(void)
 	if (!tasks)
 		return error ? error : errno == ENOENT ? -EBUSY : -errno;
 	while ((entry = readdir(tasks)))
-		threads += entry->d_name[0] != '.' && !is_kernel_worker(entry->d_name);
+		threads += entry->d_name[0] != '.' && !is_harmless(entry->d_name);
 	closedir(tasks);
 	return threads > THREADS_ALLOWED ? -EBUSY : 0;
 }

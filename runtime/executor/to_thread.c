@@ -26,7 +26,12 @@ static bool withdraw_job(struct task *task)
 	return true;
 }
 
-static const struct wait_class wait_job = {.name = "a job in a thread", .withdraw = withdraw_job};
+static const struct wait_class wait_job = {
+	.name = "a job in a thread",
+	.withdraw = withdraw_job,
+	.on = ASYNC_LAYOUT_ON_JOB,
+	.detail = offsetof(struct awaited_job, job.base.job),
+};
 
 intptr_t job_await(async_fn *fn, void *arg, bool slow)
 {

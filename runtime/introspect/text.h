@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Text without stdio, for signal handlers: each appends at `at`, cuts what does not fit before `limit`, ends the text with
- * a zero and returns where that is. */
+/* Text without stdio, for signal handlers: each appends at `at`, cuts what does not fit before `limit`, ends the text
+ * with a zero and returns where that is. */
 #ifndef INTROSPECT_TEXT_H
 #define INTROSPECT_TEXT_H
 

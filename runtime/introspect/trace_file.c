@@ -33,12 +33,22 @@ static struct {
 
 static const int crash_signals[CRASHES] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 
+static int stop_at_once(const struct async_trace_record *record, void *arg)
+{
+	(void)record, (void)arg;
+	return 1;
+}
+
+/* Where there is nothing to write, the file stays as it is. */
 static int write_file(bool in_signal)
 {
 	int fd, error;
 
 	if (!file.path[0] || file.owner != getpid())
 		return 0;
+	error = trace_read(stop_at_once, NULL, in_signal);
+	if (error < 0)
+		return error;
 	fd = (int)SYS("open", open(file.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666));
 	if (fd < 0)
 		return fd;
@@ -86,7 +96,7 @@ static void on_crash(int number, siginfo_t *info, void *context)
 	raise(number);
 }
 
-/* Nobody has an interest in it but, of a SIGSEGV, the loop, which would only name the task that overflowed its stack. */
+/* Nobody has an interest in it but, of a SIGSEGV, the loop, which would only name whose stack overflowed. */
 static bool is_free(const struct sigaction *action)
 {
 	return (!(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_DFL) || overflow_handles(action);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The JSON of Chrome's trace events. Each loop is a "process" of its own, and so are the workers together; each task is a
- * "thread" of its loop. A task's spans follow one another without overlapping, so what it does at a moment is one slice.
+ * The JSON of Chrome's trace events. Each loop is a "process" of its own, and so are the workers together; each task
+ * is a "thread" of its loop. A task's spans follow one another without overlapping, so what it does at a moment is one
+ * slice.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DESIGN. The rings say at which moment something changed; whoever looks at a trace wants to know what each task did from
- * when to when. So the events of all rings are merged by time and run through a table of what every task, loop and worker
- * is doing: each change ends a span. The table is mapped once, before anything is recorded, and nothing here allocates
- * or calls stdio: a process that crashes can still tell how it came to that.
+ * DESIGN. The rings say at which moment something changed; whoever looks at a trace wants to know what each task did
+ * from when to when. So the events of all rings are merged by time and run through a table of what every task, loop
+ * and worker is doing: each change ends a span. The table is mapped once, before anything is recorded, and nothing
+ * here allocates or calls stdio: a process that crashes can still tell how it came to that.
  */
 #include "introspect/trace.h"
 
@@ -226,8 +226,10 @@ static void on_ready(struct reader *reader, const struct trace_event *event)
 	struct row *row = row_of(reader, event->small2, event->id, event->small);
 	struct row *by = row ? row_of(reader, event->small2, event->other, 0) : NULL;
 
-	if (by)
-		flow(reader, by->track, event->small2, reader->now, row, event->kind == TRACE_CREATE ? "creates" : "wakes");
+	/* What comes before the loop runs is nobody's doing that has a track. */
+	if (by && by->state != STATE_NONE)
+		flow(reader, by->track, event->small2, reader->now, row,
+		     event->kind == TRACE_CREATE ? "creates" : "wakes");
 	if (row)
 		change(reader, row, ASYNC_TRACE_READY);
 }

@@ -58,7 +58,12 @@ static bool withdraw_op(struct task *task)
 	return waiting->op.result == -ECANCELED;
 }
 
-#define WAIT(what) {.name = what, .keeps_result = true, .withdraw = withdraw_op}
+#define WAIT(what) \
+	{.name = what, \
+	 .keeps_result = true, \
+	 .withdraw = withdraw_op, \
+	 .on = ASYNC_LAYOUT_ON_OPERATION, \
+	 .detail = offsetof(struct fd_wait, op)}
 
 static const struct wait_class wait_op[] = {
 	[OP_POLL] = WAIT("a descriptor"),    [OP_READ] = WAIT("a read"),          [OP_WRITE] = WAIT("a write"),
@@ -156,7 +161,12 @@ int async_poll(int fd, short events)
 }
 
 /* Waits for what was pending, come what may: the descriptor must not be closed before. */
-static const struct wait_class wait_close = {.name = "the end of operations on a descriptor", .keeps_result = true};
+static const struct wait_class wait_close = {
+	.name = "the end of operations",
+	.keeps_result = true,
+	.on = ASYNC_LAYOUT_ON_DESCRIPTOR,
+	.detail = offsetof(struct closer, fd),
+};
 
 int async_close(int fd)
 {
@@ -171,7 +181,7 @@ int async_close(int fd)
 		/* Not to be withdrawn, so a cancellation waits until this wait is over. */
 		closer.task->must_cancel = false;
 		list_append(&loop->closers, &closer.link);
-		task_park(closer.task, &wait_close, NULL);
+		task_park(closer.task, &wait_close, &closer);
 		closer.task->must_cancel |= cancelled;
 	}
 	/* Linux closes the descriptor even if it was interrupted. */

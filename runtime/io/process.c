@@ -268,7 +268,10 @@ int async_process_take_fd(async_process *process, int which)
 	return fd;
 }
 
-static const struct wait_class wait_exit = {.name = "the end of a process", .withdraw = waiter_withdraw};
+#define WAIT_ON_PROCESS .on = ASYNC_LAYOUT_ON_PROCESS, .detail = offsetof(struct async_process, pid)
+
+static const struct wait_class wait_exit = {
+	.name = "the end of a process", .withdraw = waiter_withdraw, WAIT_ON_PROCESS};
 
 int async_process_wait(async_process *process)
 {
@@ -291,7 +294,8 @@ int async_process_kill(async_process *process, int number)
 }
 
 /* Not to be withdrawn: what is left would be a zombie. */
-static const struct wait_class wait_kill = {.name = "the end of a killed process", .keeps_result = true};
+static const struct wait_class wait_kill = {
+	.name = "the end of a killed process", .keeps_result = true, WAIT_ON_PROCESS};
 
 int async_process_close(async_process *process)
 {

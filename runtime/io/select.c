@@ -280,7 +280,16 @@ static int arm_all(struct selection *selection)
 	return result;
 }
 
-static const struct wait_class wait_select = {.name = "one of several things", .withdraw = waiter_withdraw};
+static const struct wait_class wait_select = {
+	.name = "one of several things",
+	.withdraw = waiter_withdraw,
+	.on = ASYNC_LAYOUT_ON_SELECT,
+	.children = {.kind = ASYNC_LAYOUT_POINTER,
+		     .first = offsetof(struct selection, cases),
+		     .count = offsetof(struct selection, count),
+		     .stride = sizeof(struct async_select_case),
+		     .future = offsetof(struct async_select_case, future)},
+};
 /* A cancellation waits for the next wait: what is taken then was not taken in vain. */
 static const struct wait_class wait_leave = {.name = "the end of a select", .keeps_result = true};
 

@@ -344,7 +344,13 @@ static bool withdraw_wait(struct task *task)
 }
 
 /* What has arrived is not to be lost. */
-static const struct wait_class wait_signal = {.name = "a signal", .keeps_result = true, .withdraw = withdraw_wait};
+static const struct wait_class wait_signal = {
+	.name = "a signal",
+	.keeps_result = true,
+	.withdraw = withdraw_wait,
+	.on = ASYNC_LAYOUT_ON_SIGNAL,
+	.detail = offsetof(struct signal_wait, numbers),
+};
 
 /* Has the loop keep all of these signals for tasks, or none more than it does. */
 static int keep(struct loop_signals *signals, const int *numbers, size_t count)

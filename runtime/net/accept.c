@@ -290,7 +290,8 @@ static intptr_t accept_connections(void *arg)
 
 	while (!error && server_state(part->server) == SERVER_OPEN) {
 		error = await_connection(listener);
-		if (!error) {
+		/* The server may have been closed, the cancellation comes only with the next wait. */
+		if (!error && server_state(part->server) == SERVER_OPEN) {
 			error = serve_some(listener);
 			if (error != -ECANCELED && !is_shortage(error) && !is_of_listener(error))
 				error = 0;

@@ -13,13 +13,15 @@
  * though we think that it is there, and no event would come. EPOLL_CTL_MOD tells (-ENOENT), and reports
  * readiness anew. So that it costs nothing where traffic flows, only what has been waiting for CHECK_INTERVAL
  * without an event is checked, and once: entries begin in `fresh`, are in `aging` after an interval, and are
- * checked at the next. On a virtual clock, which may jump while we wait, and where somebody else polls our
+ * checked at the next. A descriptor of its own tells the time for that: a limit on each wait would set a timer each
+ * time, which takes a microsecond. On a virtual clock, which may jump while we wait, and where somebody else polls our
  * descriptor, it is done at once.
  */
 #include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -32,6 +34,7 @@
 
 #define CHECK_INTERVAL 100000000 /* ns */
 #define WAKE UINT64_MAX
+#define CHECK (UINT64_MAX - 1)
 
 struct epoll {
 	struct reactor base;
@@ -39,7 +42,8 @@ struct epoll {
 	bool no_pwait2;
 	bool woken;
 	struct list fresh, aging; /* entries with waiting operations whose registration is to be checked */
-	int64_t check_at;
+	int check_fd;             /* timerfd */
+	bool check_armed;
 	struct epoll_event events[128];
 };
 
@@ -180,29 +184,19 @@ static void check_aged(struct epoll *p)
 {
 	struct list *node;
 
+	p->check_armed = false;
 	while ((node = list_pop(&p->aging)))
 		check(p, list_entry(node, struct fd_entry, link));
 	list_splice(&p->aging, &p->fresh);
 }
 
-/* Puts off what is to be checked, checks what is due. Returns how long to wait at most, given `timeout`. */
-static int64_t limit_wait(struct epoll *p, int64_t timeout)
+/* Has the time told at which to check, if there is anything to check. */
+static void arm_check(struct epoll *p)
 {
-	if (list_empty(&p->fresh) && list_empty(&p->aging)) {
-		p->check_at = INT64_MAX;
-		return timeout;
-	}
-	int64_t now = clock_now();
+	static const struct itimerspec interval = {.it_value.tv_nsec = CHECK_INTERVAL};
 
-	if (p->check_at == INT64_MAX)
-		p->check_at = now + CHECK_INTERVAL;
-	if (now >= p->check_at) {
-		check_aged(p);
-		p->check_at = now + CHECK_INTERVAL;
-	}
-	int64_t left = p->check_at - now;
-
-	return timeout < 0 || left < timeout ? left : timeout;
+	if (!p->check_armed && !(list_empty(&p->fresh) && list_empty(&p->aging)))
+		p->check_armed = SYS("timerfd_settime", timerfd_settime(p->check_fd, 0, &interval, NULL)) == 0;
 }
 
 /* True if it could not be given to one, and has completed. */
@@ -312,6 +306,10 @@ static void dispatch(struct epoll *p, int n)
 			ORDER_ACQUIRE(&p->base);
 			continue;
 		}
+		if (event->data.u64 == CHECK) {
+			check_aged(p);
+			continue;
+		}
 		struct fd_entry *e = fd_table_find(&p->base.table, (int)event->data.u64);
 
 		if (!e)
@@ -332,11 +330,8 @@ static int epoll_wait_all(struct reactor *r, int64_t timeout)
 		return 0;
 	p->woken = false;
 	for (;;) {
-		int64_t limit = limit_wait(p, timeout);
-
-		if (r->arrivals || offload_ready(&p->base))
-			limit = 0;
-		int n = wait_events(p, limit);
+		arm_check(p);
+		int n = wait_events(p, r->arrivals || offload_ready(&p->base) ? 0 : timeout);
 
 		dispatch(p, n);
 		offload_finish(&p->base);
@@ -361,6 +356,8 @@ static void epoll_free(struct epoll *p)
 {
 	if (p->epoll_fd >= 0)
 		close(p->epoll_fd);
+	if (p->check_fd >= 0)
+		close(p->check_fd);
 	reactor_fini(&p->base);
 	mem_free(p);
 }
@@ -399,11 +396,24 @@ static const struct reactor_ops epoll_ops = {
 	.abandon = epoll_abandon,
 };
 
-static int watch_wake(struct epoll *p)
+static int watch_own(struct epoll *p, int fd, uint64_t tag)
 {
-	struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = WAKE};
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = tag};
 
-	return (int)SYS("epoll_ctl", epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->base.wake_fd, &event));
+	return (int)SYS("epoll_ctl", epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, fd, &event));
+}
+
+static int open_descriptors(struct epoll *p)
+{
+	p->epoll_fd = (int)SYS("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
+	if (p->epoll_fd < 0)
+		return p->epoll_fd;
+	p->check_fd = (int)SYS("timerfd_create", timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
+	if (p->check_fd < 0)
+		return p->check_fd;
+	int err = watch_own(p, p->base.wake_fd, WAKE);
+
+	return err < 0 ? err : watch_own(p, p->check_fd, CHECK);
 }
 
 int epoll_open(const struct reactor_options *options, struct reactor **ret_reactor)
@@ -414,14 +424,11 @@ int epoll_open(const struct reactor_options *options, struct reactor **ret_react
 		return -ENOMEM;
 	list_init(&p->fresh);
 	list_init(&p->aging);
-	p->check_at = INT64_MAX;
-	p->epoll_fd = -1;
+	p->epoll_fd = p->check_fd = -1;
 	int err = reactor_init(&p->base, &epoll_ops, options);
 
-	if (err == 0) {
-		p->epoll_fd = (int)SYS("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
-		err = p->epoll_fd < 0 ? p->epoll_fd : watch_wake(p);
-	}
+	if (err == 0)
+		err = open_descriptors(p);
 	if (err < 0) {
 		epoll_free(p);
 		return err;

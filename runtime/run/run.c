@@ -2,9 +2,12 @@
 #include <async/run.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <async/dump.h>
 #include <async/future.h>
 #include <async/loop.h>
 #include <async/task.h>
@@ -55,13 +58,42 @@ static bool replace_default(int number, void (*handler)(int))
 		return false;
 	memset(&action, 0, sizeof(action));
 	action.sa_handler = handler;
-	action.sa_flags = SA_RESTART;
+	/* On the stack of overflow reports: that of a task may be small. */
+	action.sa_flags = SA_RESTART | SA_ONSTACK;
 	sigemptyset(&action.sa_mask);
 	return sigaction(number, &action, NULL) == 0;
 }
 
+/* SIGQUIT says what every task does, then ends the process as it would have. All runs that want it share it. */
+static pthread_mutex_t quit_mutex = PTHREAD_MUTEX_INITIALIZER;
+static unsigned quit_users;
+static bool quit_taken;
+
+static void on_sigquit(int number)
+{
+	(void)!async_dump_tasks(STDERR_FILENO);
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
+static void quit_take(void)
+{
+	pthread_mutex_lock(&quit_mutex);
+	if (quit_users++ == 0)
+		quit_taken = replace_default(SIGQUIT, on_sigquit);
+	pthread_mutex_unlock(&quit_mutex);
+}
+
+static void quit_give_back(void)
+{
+	pthread_mutex_lock(&quit_mutex);
+	if (--quit_users == 0 && quit_taken)
+		signal(SIGQUIT, SIG_DFL);
+	pthread_mutex_unlock(&quit_mutex);
+}
+
 struct signals {
-	bool sigint, sigpipe;
+	bool sigint, sigpipe, sigquit;
 };
 
 /* `fresh`: the first SIGINT from here on is the first. */
@@ -70,6 +102,9 @@ static struct signals signals_take(struct async_runner *runner, bool fresh)
 	struct signals signals = {.sigpipe = replace_default(SIGPIPE, SIG_IGN)};
 	async_handle *nobody = NULL;
 
+	signals.sigquit = runner->loop->options.dump_on_sigquit;
+	if (signals.sigquit)
+		quit_take();
 	if (!runner->interrupt || !atomic_compare_exchange_strong(&interrupt_handle, &nobody, runner->interrupt))
 		return signals;
 	if (fresh)
@@ -88,6 +123,8 @@ static void signals_give_back(const struct signals *signals)
 	}
 	if (signals->sigpipe)
 		signal(SIGPIPE, SIG_DFL);
+	if (signals->sigquit)
+		quit_give_back();
 }
 
 /* Every task but the one that asks, with a reference each. NULL: there is none, or no memory. */

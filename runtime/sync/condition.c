@@ -3,7 +3,8 @@
 
 #include "sync/waiters.h"
 
-static const struct wait_class wait_condition = {.name = "a condition", .withdraw = waiter_withdraw};
+static const struct wait_class wait_condition = {
+	.name = "a condition", .on = ASYNC_LAYOUT_ON_OBJECT, .withdraw = waiter_withdraw};
 
 static struct async_lock *lock_of(struct async_condition *condition)
 {

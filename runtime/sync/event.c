@@ -3,7 +3,8 @@
 
 #include "sync/waiters.h"
 
-static const struct wait_class wait_event = {.name = "an event", .withdraw = waiter_withdraw};
+static const struct wait_class wait_event = {
+	.name = "an event", .on = ASYNC_LAYOUT_ON_OBJECT, .withdraw = waiter_withdraw};
 
 int async_event_set(struct async_event *event)
 {

@@ -3,7 +3,12 @@
 
 #include "sync/waiters.h"
 
-static const struct wait_class wait_lock = {.name = "a lock", .withdraw = waiter_withdraw};
+static const struct wait_class wait_lock = {
+	.name = "a lock",
+	.withdraw = waiter_withdraw,
+	.on = ASYNC_LAYOUT_ON_LOCK,
+	.detail = offsetof(struct async_lock, holder),
+};
 
 /* If the first one was woken or cancelled already, it hands on when it runs. */
 static void wake_first(struct async_lock *lock)
@@ -39,6 +44,7 @@ static noinline int acquire_in_turn(struct async_lock *lock, struct task *task)
 		}
 	}
 	lock->held_on = loop;
+	lock->holder = task->id;
 	return 0;
 }
 
@@ -51,6 +57,7 @@ int async_lock_acquire(struct async_lock *lock)
 	if (unlikely(lock->held_on || !waiters_empty(&lock->waiters)))
 		return acquire_in_turn(lock, task);
 	lock->held_on = task->future.loop;
+	lock->holder = task->id;
 	return 0;
 }
 

@@ -5,8 +5,8 @@
 #include "base/versioned.h"
 
 static const struct wait_class wait_queue[] = {
-	[QUEUE_GET] = {.name = "an item of a queue", .withdraw = waiter_withdraw},
-	[QUEUE_PUT] = {.name = "room in a queue", .withdraw = waiter_withdraw},
+	[QUEUE_GET] = {.name = "an item of a queue", .on = ASYNC_LAYOUT_ON_OBJECT, .withdraw = waiter_withdraw},
+	[QUEUE_PUT] = {.name = "room in a queue", .on = ASYNC_LAYOUT_ON_OBJECT, .withdraw = waiter_withdraw},
 };
 
 int async_queue_new(const struct async_queue_options *given, async_queue **ret_queue)

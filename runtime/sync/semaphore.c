@@ -3,7 +3,8 @@
 
 #include "sync/waiters.h"
 
-static const struct wait_class wait_semaphore = {.name = "a semaphore", .withdraw = waiter_withdraw};
+static const struct wait_class wait_semaphore = {
+	.name = "a semaphore", .on = ASYNC_LAYOUT_ON_OBJECT, .withdraw = waiter_withdraw};
 
 /* The one who waits longest gets a permit now and takes it along when it runs. False: nobody waits. */
 static bool wake_next(struct async_semaphore *semaphore)

@@ -20,6 +20,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/probe.h"
 
 static const int64_t SHORT_JOB = 5000;   /* ns; a longer one costs more than the lock it would save */
 static const int64_t SPIN_TIME = 8000;   /* ns; well below what a wake-up costs */
@@ -263,7 +264,9 @@ static void job_run(struct job *job)
 	this_job = job;
 	if (trace_on())
 		trace_record(clock_now(), TRACE_JOB, 0, job->trace_id, 0, 0, 0);
+	PROBE(job_begin, job, job->run);
 	job->run(job);
+	PROBE(job_end, job);
 	if (trace_on())
 		trace_record(clock_now(), TRACE_JOB_END, 0, job->trace_id, 0, 0, 0);
 	this_job = NULL;

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* Where an address of code is, as `binary+0xoffset`, which addr2line understands: from /proc/self/maps, because the
+ * dynamic linker's own functions take locks. Safe in a signal handler. */
+#ifndef INTROSPECT_LOCATE_H
+#define INTROSPECT_LOCATE_H
+
+#include <stddef.h>
+
+/* Returns `text`; the bare address if it is in no file. */
+const char *locate_code(const void *address, char *text, size_t size);
+
+#endif
