@@ -16,7 +16,8 @@
 #define REPETITIONS_MAX 64
 
 static const struct benchmark *const groups[] = {bench_switch, bench_tasks,    bench_sleep, bench_handover,
-						 bench_sync,   bench_executor, bench_start};
+						 bench_sync,   bench_executor, bench_echo,  bench_file,
+						 bench_start,  bench_trace};
 #define GROUP_COUNT (sizeof(groups) / sizeof(groups[0]))
 
 static struct bench_settings {
@@ -113,7 +114,7 @@ static bool is_selected(const struct benchmark *benchmark, int argc, char **argv
 /* Every word must select something. */
 static bool check_names(int argc, char **argv)
 {
-	const char *names[32];
+	const char *names[64];
 	size_t count = 0;
 
 	for (size_t group = 0; group < GROUP_COUNT; group++)
@@ -154,7 +155,7 @@ static void show(const struct benchmark *benchmark, const struct bench_result *r
 	}
 	if (result->ratio > 0)
 		snprintf(ratio, sizeof(ratio), "%.2f ", result->ratio);
-	output_printf("%-16s %14.2f %-8s %s%s\n", benchmark->name, result->value, benchmark->unit, ratio,
+	output_printf("%-22s %14.2f %-8s %s%s\n", benchmark->name, result->value, benchmark->unit, ratio,
 		      benchmark->note);
 	output_flush();
 }
@@ -168,6 +169,10 @@ static int measure(const struct benchmark *benchmark, struct json *json)
 	for (unsigned i = 0; i < benchmark->repetitions; i++) {
 		int error = benchmark->measure(benchmark, &result);
 
+		if (error == -ENOSYS) {
+			complain_line("bench %s: not on this machine; `asyncctl doctor` says why", benchmark->name);
+			return 0;
+		}
 		if (error < 0) {
 			complain_line("bench %s: %s", benchmark->name, strerror(-error));
 			return error;
@@ -223,7 +228,7 @@ static void describe(void)
 	output_printf("\nBenchmarks (a name such as 'yield' stands for all that begin with 'yield.'):\n");
 	for (size_t group = 0; group < GROUP_COUNT; group++)
 		for (const struct benchmark *b = groups[group]; b->name; b++)
-			output_printf("  %-16s %-8s %s\n", b->name, b->unit, b->note);
+			output_printf("  %-22s %-8s %s\n", b->name, b->unit, b->note);
 }
 
 const struct command bench_command = {

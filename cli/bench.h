@@ -32,7 +32,10 @@ extern const struct benchmark bench_sleep[];
 extern const struct benchmark bench_handover[];
 extern const struct benchmark bench_sync[];
 extern const struct benchmark bench_executor[];
+extern const struct benchmark bench_echo[];
+extern const struct benchmark bench_file[];
 extern const struct benchmark bench_start[];
+extern const struct benchmark bench_trace[];
 
 double bench_now(void);      /* ns, monotonic */
 double bench_cpu_time(void); /* ns, of the process */

@@ -26,8 +26,12 @@ struct command {
 };
 
 extern const struct command run_command;
+extern const struct command compare_command;
 extern const struct command list_command;
 extern const struct command bench_command;
+extern const struct command ps_command;
+extern const struct command pstree_command;
+extern const struct command top_command;
 extern const struct command doctor_command;
 extern const struct command help_command;
 

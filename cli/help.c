@@ -6,7 +6,7 @@
 void help_overview(void)
 {
 	output_printf("asyncctl runs the classic scenarios of asynchronous programming in every mode, measures the\n"
-		      "runtime, and shows what this machine offers it.\n\n"
+		      "runtime, looks into running programs, and shows what this machine offers it.\n\n"
 		      "Usage: asyncctl COMMAND [OPTION...] [ARGUMENT...]\n\nCommands:\n");
 	for (size_t i = 0; commands[i]; i++)
 		output_printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);

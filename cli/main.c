@@ -7,7 +7,8 @@
 #include "options.h"
 #include "output.h"
 
-const struct command *const commands[] = {&run_command,    &list_command, &bench_command,
+const struct command *const commands[] = {&run_command,    &compare_command, &list_command, &bench_command,
+					  &ps_command,     &pstree_command,  &top_command,
 					  &doctor_command, &help_command, NULL};
 
 const struct command *command_find(const char *name)

@@ -189,12 +189,13 @@ static int parse_one(const struct option *options, void *settings, int argc, cha
 		complain_line("--%s: '%s' is not expected; the option takes no value", option->name, equals + 1);
 		return OPTIONS_WRONG;
 	}
-	if (option->argument && !equals && ++i >= argc) {
+	bool next = option->argument && !option->optional && !equals;
+	if (next && ++i >= argc) {
 		complain_line("--%s: the value is missing; expected --%s=%s", option->name, option->name,
 			      option->argument);
 		return OPTIONS_WRONG;
 	}
-	if (!option->parse(option, equals ? equals + 1 : argv[i], (char *)settings + option->offset))
+	if (!option->parse(option, equals ? equals + 1 : next ? argv[i] : "", (char *)settings + option->offset))
 		return OPTIONS_WRONG;
 	return i;
 }
@@ -226,8 +227,8 @@ static void describe_one(const struct option *option)
 {
 	char left[80];
 
-	snprintf(left, sizeof(left), "  --%s%s%s", option->name, option->argument ? "=" : "",
-		 option->argument ? option->argument : "");
+	snprintf(left, sizeof(left), "  --%s%s%s%s%s", option->name, option->optional ? "[" : "",
+		 option->argument ? "=" : "", option->argument ? option->argument : "", option->optional ? "]" : "");
 	output_printf("%-*s%s%s\n", HELP_COLUMN, left, strlen(left) >= HELP_COLUMN ? " " : "", option->help);
 }
 

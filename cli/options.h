@@ -21,6 +21,7 @@ struct option {
 	const char *help;
 	int64_t minimum, maximum;
 	const char *const *choices; /* NULL at the end; the value is the index */
+	bool optional;              /* the argument, which is then written --name=VALUE or not at all: the text is "" */
 };
 
 bool option_flag(const struct option *option, const char *text, void *target);   /* bool */

@@ -18,10 +18,10 @@
 #include "options.h"
 #include "output.h"
 #include "progress.h"
+#include "report.h"
 #include "scenario/scenario.h"
 #include "stop.h"
-
-#define UNDONE_NAMES_MAX 10
+#include "watch.h"
 
 const char *const mode_names[] = {"sync", "blocking", "coop", "threads", "procs", NULL};
 static const char *const backend_names[] = {"auto", "io_uring", "epoll", NULL};
@@ -50,6 +50,9 @@ static const struct option options[] = {
 	 .choices = clock_names},
 	{OPTION("interval", option_time, "stdin: between two ticks (default 500ms)"), FIELD(interval),
 	 .argument = "TIME", .minimum = ASYNC_MS, .maximum = 3600 * ASYNC_S},
+	{OPTION("timeline", option_string, "show who ran when, or write it as a picture"), FIELD(timeline),
+	 .argument = "FILE.svg", .optional = true},
+	{OPTION("trace", option_string, "write a trace for ui.perfetto.dev"), FIELD(trace), .argument = "FILE"},
 	{OPTION("json", option_flag, "one JSON object on standard output instead of lines"), FIELD(json)},
 	{OPTION("debug", option_flag, "have the library check harder and say what it chose"), FIELD(debug)},
 	{OPTION("no-progress", option_flag, "no progress bars, on a terminal either"), FIELD(no_progress)},
@@ -84,11 +87,22 @@ async_time run_elapsed(const struct run *run)
 	return now_real() - run->started;
 }
 
+/* From the last answer to this one, or to the end. */
+static void note_gap(struct run *run, async_time answered)
+{
+	async_time gap = answered - atomic_exchange(&run->last_answer, answered);
+	async_time longest = atomic_load(&run->longest_gap);
+
+	while (gap > longest && !atomic_compare_exchange_weak(&run->longest_gap, &longest, gap))
+		;
+}
+
 void run_answered(struct run *run)
 {
-	async_time none = -1;
+	async_time none = -1, answered = now_real() - run->started;
 
-	atomic_compare_exchange_strong(&run->first_answer, &none, now_real() - run->started);
+	atomic_compare_exchange_strong(&run->first_answer, &none, answered);
+	note_gap(run, answered);
 }
 
 void run_line(struct run *run, const char *format, ...)
@@ -146,6 +160,16 @@ static intptr_t item_task(void *arg)
 	return 0;
 }
 
+/* Named as its item is, which shows in all that is told of tasks. */
+static async_task *create_item_task(struct run *run, size_t index)
+{
+	struct async_task_options task = ASYNC_TASK_OPTIONS_INIT;
+	char name[ASYNC_TASK_NAME_MAX];
+
+	task.name = run->scenario->name_item(run, index, name, sizeof(name));
+	return async_create_task_with(item_task, &run->items[index], &task);
+}
+
 /* A task whose body never ran, for want of memory or of a stack, cannot settle its item; its result tells why. */
 static intptr_t run_items(struct run *run)
 {
@@ -154,7 +178,7 @@ static intptr_t run_items(struct run *run)
 
 	if (tasks && errors) {
 		for (size_t i = 0; i < run->count; i++)
-			tasks[i] = async_create_task(item_task, &run->items[i]);
+			tasks[i] = create_item_task(run, i);
 		result = async_await(async_gather(tasks, run->count, ASYNC_GATHER_COLLECT, errors));
 		for (size_t i = 0; i < run->count; i++)
 			if (errors[i] < 0)
@@ -170,6 +194,7 @@ static intptr_t main_task(void *arg)
 	struct run *run = arg;
 	intptr_t result = stop_cancels_this_task();
 
+	async_task_set_name(async_current_task(), "main");
 	run->loop_started = async_loop_time(NULL);
 	if (result >= 0) {
 		result = run_items(run);
@@ -182,8 +207,11 @@ static intptr_t main_task(void *arg)
 
 static intptr_t run_sync(struct run *run)
 {
-	for (size_t i = 0; i < run->count && !stop_requested(); i++)
+	for (size_t i = 0; i < run->count && !stop_requested(); i++) {
+		watch_item(run, i, true);
 		item_task(&run->items[i]);
+		watch_item(run, i, false);
+	}
 	return 0;
 }
 
@@ -217,71 +245,6 @@ static void complain_run(const struct run *run, intptr_t error)
 	complain_line("the run failed: %s", error_text(error));
 }
 
-static void note_undone(struct run *run)
-{
-	char text[UNDONE_NAMES_MAX * 64] = "", name[60];
-	size_t undone = 0, used = 0;
-
-	for (size_t i = 0; i < run->count; i++) {
-		if (run_item_done(run, i) || undone++ >= UNDONE_NAMES_MAX)
-			continue;
-		run->scenario->name_item(run, i, name, sizeof(name));
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", used ? ", " : ": ", name);
-	}
-	note_line("interrupted: %zu of %zu %s left undone%s%s", undone, run->count, run->scenario->items, text,
-		  undone > UNDONE_NAMES_MAX ? ", ..." : "");
-}
-
-static double seconds(async_time time)
-{
-	return (double)time / (double)ASYNC_S;
-}
-
-static void note_summary(struct run *run, async_time wall, async_time cpu)
-{
-	char answer[40] = "none", virtual_time[40] = "";
-
-	if (run->first_answer >= 0)
-		snprintf(answer, sizeof(answer), "%.3f s", seconds(run->first_answer));
-	if (run->settings->clock == ASYNC_CLOCK_VIRTUAL)
-		snprintf(virtual_time, sizeof(virtual_time), " (virtual %.3f s)", seconds(run->virtual_time));
-	note_line("%s: mode %s, wall %.3f s%s, CPU %.3f s, first answer %s, switches %llu, backend %s, switch %s",
-		  run->scenario->name, mode_names[run->settings->mode], seconds(wall), virtual_time, seconds(cpu),
-		  answer, (unsigned long long)run->stats.switches, run->stats.backend, run->stats.switch_kind);
-}
-
-static void write_json(struct run *run, async_time wall, async_time cpu)
-{
-	struct json json = {0};
-
-	json_open(&json, '{');
-	json_name(&json, "scenario");
-	json_string(&json, run->scenario->name);
-	json_name(&json, "mode");
-	json_string(&json, mode_names[run->settings->mode]);
-	json_name(&json, "backend");
-	json_string(&json, run->stats.backend);
-	json_name(&json, "switch");
-	json_string(&json, run->stats.switch_kind);
-	json_name(&json, "wall_s");
-	json_real(&json, seconds(wall), 6);
-	json_name(&json, "cpu_s");
-	json_real(&json, seconds(cpu), 6);
-	json_name(&json, "first_answer_s");
-	if (run->first_answer >= 0)
-		json_real(&json, seconds(run->first_answer), 6);
-	else
-		json_null(&json);
-	json_name(&json, "switches");
-	json_uint(&json, run->stats.switches);
-	json_name(&json, "results");
-	json_open(&json, '[');
-	run->scenario->write_results(run, &json);
-	json_close(&json, ']');
-	json_close(&json, '}');
-	output_printf("\n");
-}
-
 static void note_choices(void)
 {
 	struct async_system_info info = {.size = sizeof(info)};
@@ -305,8 +268,11 @@ static int run_and_report(struct run *run)
 	if (!run->settings->no_progress)
 		progress_open(run->count, run->scenario->name_item, run);
 	run->started = now_real();
+	if (!watch_begin(run))
+		return STATUS_FAILED;
 	error = run->settings->mode == MODE_SYNC ? run_sync(run) : run_on_loop(run);
 	wall = now_real() - run->started;
+	note_gap(run, wall);
 	if (run->scenario->finish)
 		run->scenario->finish(run);
 	cpu = cpu_time() - cpu;
@@ -315,12 +281,13 @@ static int run_and_report(struct run *run)
 	if (error < 0)
 		complain_run(run, error);
 	if (run->settings->json)
-		write_json(run, wall, cpu);
+		report_json(run, wall, cpu);
 	else if (error >= 0)
-		note_summary(run, wall, cpu);
+		report_summary(run, wall, cpu);
 	if (stop_flag == STOP_SIGNAL)
-		note_undone(run);
-	if (!output_finish() && stop_flag != STOP_SIGNAL)
+		report_undone(run);
+	bool shown = watch_end(run);
+	if ((!output_finish() || !shown) && stop_flag != STOP_SIGNAL)
 		return STATUS_FAILED;
 	if (stop_flag == STOP_SIGNAL)
 		return STATUS_INTERRUPTED;
@@ -352,6 +319,14 @@ static bool check_settings(const struct scenario *scenario)
 	if (settings.clock == ASYNC_CLOCK_VIRTUAL && settings.mode != MODE_COOP) {
 		complain_line("--clock: 'virtual' goes with --mode=coop only; what blocks in mode %s takes real time",
 			      mode_names[settings.mode]);
+		return false;
+	}
+	if (settings.trace && settings.mode == MODE_SYNC) {
+		complain_line("--trace: there is nothing to record in mode sync, which has no loop");
+		return false;
+	}
+	if (settings.timeline && *settings.timeline && !strstr(settings.timeline, ".svg")) {
+		complain_line("--timeline: '%s' is no picture; expected a name that ends in .svg", settings.timeline);
 		return false;
 	}
 	if (settings.mode == MODE_PROCS && settings.workers > ASYNC_PROCESSES_MAX) {

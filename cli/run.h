@@ -28,6 +28,8 @@ struct run_settings {
 	bool json;
 	bool debug;
 	bool no_progress;
+	const char *trace;    /* the file; NULL: none */
+	const char *timeline; /* the file, "": in the terminal; NULL: none */
 };
 
 struct scenario;
@@ -45,6 +47,8 @@ struct run {
 	async_time loop_started;          /* on the loop's clock */
 	async_time virtual_time;          /* how long it took on the loop's clock */
 	_Atomic(async_time) first_answer; /* since `started`; -1 until there is one */
+	_Atomic(async_time) last_answer;  /* the same; 0 */
+	_Atomic(async_time) longest_gap;  /* without an answer, from the beginning to the end */
 	size_t failures;
 };
 

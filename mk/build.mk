@@ -24,6 +24,8 @@ $(O)/obj/runtime/%.o: INCLUDES := -Iinclude -Iruntime
 $(O)/obj/cli/%.o: INCLUDES := -Iinclude -Icli
 $(O)/obj/tests/%.o: INCLUDES := -Iinclude -Iruntime -Itests
 $(O)/obj/tests/bench/%.o $(O)/obj/examples/%.o: INCLUDES := -Iinclude
+# Every call is to be found on the stack.
+$(O)/obj/tests/inspect/%.o: INCLUDES := -Iinclude -fno-optimize-sibling-calls
 
 $(O)/obj/%.o: %.c $(O)/flags
 	$(say) CC $<

@@ -8,6 +8,10 @@ INCLUDEDIR ?= $(PREFIX)/include
 DATADIR ?= $(PREFIX)/share
 INSTALL ?= install
 
+# gdb loads a script by the name of the object; programs that have the library inside are asked to by their users.
+GDB_SHARED = $(DATADIR)/gdb/auto-load$(LIBDIR)/libasync.so.$(VERSION)-gdb.py
+GDB_STATIC = $(DATADIR)/libasync/async-gdb.py
+
 MAN_PAGES := $(sort $(wildcard man/*.[1-9]))
 section = $(subst .,,$(suffix $(1)))
 
@@ -30,6 +34,8 @@ install: all
 	$(Q)$(INSTALL) -m 644 completions/asyncctl.bash $(DESTDIR)$(DATADIR)/bash-completion/completions/asyncctl
 	$(Q)$(INSTALL) -m 644 completions/asyncctl.zsh $(DESTDIR)$(DATADIR)/zsh/site-functions/_asyncctl
 	$(Q)$(INSTALL) -m 644 completions/asyncctl.fish $(DESTDIR)$(DATADIR)/fish/vendor_completions.d/
+	$(Q)$(INSTALL) -D -m 644 share/gdb/async-gdb.py $(DESTDIR)$(GDB_STATIC)
+	$(Q)$(INSTALL) -D -m 644 share/gdb/async-gdb.py $(DESTDIR)$(GDB_SHARED)
 	$(Q)$(foreach page,$(MAN_PAGES),$(INSTALL) -D -m 644 $(page) \
 		$(DESTDIR)$(DATADIR)/man/man$(call section,$(page))/$(notdir $(page)) &&) true
 	$(Q)sh mk/man-links.sh link $(DESTDIR)$(DATADIR)/man $(MAN_PAGES)
@@ -40,7 +46,8 @@ uninstall:
 		$(DESTDIR)$(LIBDIR)/libasync.a $(DESTDIR)$(LIBDIR)/libasync.so* $(DESTDIR)$(LIBDIR)/pkgconfig/async.pc \
 		$(DESTDIR)$(DATADIR)/bash-completion/completions/asyncctl \
 		$(DESTDIR)$(DATADIR)/zsh/site-functions/_asyncctl \
-		$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/asyncctl.fish
+		$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/asyncctl.fish \
+		$(DESTDIR)$(GDB_STATIC) $(DESTDIR)$(DATADIR)/gdb/auto-load$(LIBDIR)/libasync.so.*-gdb.py
 	$(Q)sh mk/man-links.sh unlink $(DESTDIR)$(DATADIR)/man $(MAN_PAGES)
 	$(Q)rm -f $(foreach page,$(MAN_PAGES),$(DESTDIR)$(DATADIR)/man/man$(call section,$(page))/$(notdir $(page)))
 	$(Q)if [ -d $(DESTDIR)$(INCLUDEDIR)/async ]; then \

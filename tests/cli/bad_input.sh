@@ -17,7 +17,7 @@ refused()
 test_commands()
 {
 	refused "the command is missing"
-	refused "'frobnicate' is unknown; expected one of: run, list, bench, doctor, help" frobnicate
+	refused "'frobnicate' is unknown; expected one of: run, compare, list, bench, ps, pstree, top, doctor, help" frobnicate
 	refused "did you mean 'bench'?" bnech
 	refused "argument 1: 'x' is not expected" list x
 	refused "argument 1: 'x' is not expected" doctor x

@@ -97,6 +97,58 @@ eventually()
 	done
 }
 
+# A JSON parser in awk, so that no package is needed: fails unless the file `out` is one value.
+is_json()
+{
+	awk '
+	function skip() { while (substr(text, at, 1) ~ /[ \t\r\n]/) at++ }
+	function wrong(what) {
+		print "# JSON: " what " at " at ": " substr(text, at, 30)
+		bad = 1
+		at = length(text) + 1
+	}
+	function string(    rest) {
+		rest = substr(text, at)
+		gsub(/\\u[0-9a-fA-F][0-9a-fA-F][0-9a-fA-F][0-9a-fA-F]/, "\\nnnnn", rest)
+		if (!match(rest, /^"([^"\\[:cntrl:]]|\\["\\\/bfnrt])*"/)) {
+			wrong("no string")
+			return
+		}
+		at += RLENGTH
+	}
+	function members(close_by, named,    c) {
+		at++
+		skip()
+		if (substr(text, at, 1) == close_by) { at++; return }
+		while (!bad) {
+			skip()
+			if (named) {
+				string()
+				skip()
+				if (substr(text, at++, 1) != ":") { wrong("no colon"); return }
+			}
+			value()
+			skip()
+			c = substr(text, at++, 1)
+			if (c == close_by) return
+			if (c != ",") { wrong("no comma"); return }
+		}
+	}
+	function value(    c, rest) {
+		skip()
+		c = substr(text, at, 1)
+		rest = substr(text, at)
+		if (c == "{") members("}", 1)
+		else if (c == "[") members("]", 0)
+		else if (c == "\"") string()
+		else if (match(rest, /^(true|false|null|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?)/)) at += RLENGTH
+		else wrong("no value")
+	}
+	{ text = text $0 "\n" }
+	END { at = 1; value(); skip(); if (at <= length(text)) wrong("more than one value"); exit bad }
+	' out || fail "not JSON"
+}
+
 run_tests()
 {
 	local test name scratch result=0

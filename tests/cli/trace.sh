@@ -1,0 +1,106 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+. "$(dirname "$0")/lib.sh"
+
+need_jq()
+{
+	command -v jq >/dev/null || skip "no jq"
+}
+
+# holds FILTER: a jq expression over the trace in the file `trace`
+holds()
+{
+	jq -e "$1" trace >jq.out 2>&1 || fail "does not hold: $1 $(head -c 300 jq.out)"
+}
+
+# What every trace must be.
+is_sound()
+{
+	holds '.traceEvents | length > 10'
+	# Slices of a track are told in their order, and none begins before the last has ended.
+	holds '[.traceEvents[] | select(.ph == "X")] | group_by([.pid, .tid]) | all(
+		. as $spans | all(range(1; length); $spans[.].ts * 1000 - ($spans[. - 1].ts + $spans[. - 1].dur) * 1000 > -2))'
+	holds '[.traceEvents[] | select(.ph == "X")] | all(.dur >= 0)'
+	# Each arrow has a tail and a head, and does not lead into the past.
+	holds '[.traceEvents[] | select(.ph == "s" or .ph == "f")] | length > 0 and
+		(group_by(.id) | all(length == 2 and .[0].ph == "s" and .[1].ph == "f" and .[0].ts <= .[1].ts))'
+	# Both of its ends are in a slice.
+	holds '[.traceEvents[] | select(.ph == "X")] as $spans | [.traceEvents[] | select(.ph == "s" or .ph == "f")] |
+		all(. as $e | any($spans[]; .pid == $e.pid and .tid == $e.tid and
+			.ts - 0.001 <= $e.ts and $e.ts <= .ts + .dur + 0.001))'
+	# Each track has a name, and so has each group.
+	holds '([.traceEvents[] | select(.ph == "X") | [.pid, .tid]] | unique) -
+		[.traceEvents[] | select(.name == "thread_name") | [.pid, .tid]] == []'
+	holds '([.traceEvents[] | select(.ph == "X") | .pid] | unique) -
+		[.traceEvents[] | select(.name == "process_name") | .pid] == []'
+}
+
+test_coop()
+{
+	need_jq
+	ctl run primes --trace=trace 427920331 157 9
+	status_is 0
+	is_sound
+	holds '[.traceEvents[] | select(.name == "thread_name") | .args.name] | contains(["main", "427920331", "157", "9"])'
+	holds '[.traceEvents[] | select(.ph == "C") | .name] | unique |
+		contains(["jobs", "operations in flight", "ready tasks", "tasks", "timers"])'
+	holds '[.traceEvents[] | select(.ph == "C" and .name == "tasks") | .args.count] | max >= 1'
+	holds '[.traceEvents[] | select(.ph == "s") | .name] | contains(["creates", "wakes"])'
+	holds '.otherData.lost == 0'
+}
+
+test_sleeping_tasks_are_parked()
+{
+	need_jq
+	ctl run countdown --clock=virtual --trace=trace A:1 B:0.5
+	status_is 0
+	is_sound
+	holds '[.traceEvents[] | select(.ph == "X" and .cat == "parked" and .name == "waits for sleep")] | length == 6'
+	for state in running ready parked; do
+		holds "[.traceEvents[] | select(.ph == \"X\" and .cat == \"$state\")] | length > 0"
+	done
+}
+
+test_jobs_on_workers()
+{
+	need_jq
+	ctl run primes --mode=threads --workers=2 --trace=trace 427920331 157
+	status_is 0
+	is_sound
+	holds '[.traceEvents[] | select(.ph == "s") | .name] | contains(["submits", "ends"])'
+	holds '[.traceEvents[] | select(.name == "process_name") | .args.name] | any(startswith("workers of asyncctl"))'
+}
+
+test_the_environment()
+{
+	need_jq
+	skip_under valgrind
+	ASYNC_TRACE=trace.%p ctl run countdown --clock=virtual A:1
+	status_is 0
+	mv trace.* trace
+	is_sound
+	ASYNC_TRACE=none ctl list
+	status_is 0
+	[ ! -e none ] || fail "a program without a loop wrote a trace"
+}
+
+test_a_file_that_cannot_be_written()
+{
+	ctl run primes --trace=nowhere/trace 9
+	status_is 1
+	err_has "--trace: cannot write 'nowhere/trace': No such file or directory"
+	if [ -e /dev/full ]; then
+		ctl run primes --trace=/dev/full 9
+		status_is 1
+		err_has "--trace: cannot write '/dev/full': No space left on device"
+	fi
+}
+
+test_there_is_none_without_a_loop()
+{
+	ctl run primes --mode=sync --trace=trace 9
+	status_is 2
+	err_has "mode sync"
+}
+
+run_tests
