@@ -139,8 +139,14 @@ for source in examples/*.c; do
 		continue
 	fi
 	if [ -f "tests/examples/$name.sh" ]; then
-		job results "example $name" env "EXAMPLE=$(watched "$PWD/$program" "$work/examples")" \
-			bash "tests/examples/$name.sh"
+		for backend in epoll io_uring; do
+			if [ "$backend" = io_uring ] && [ -n "$no_uring" ]; then
+				wanted "example $name" && skipped_runs+=("example $name io_uring")
+				continue
+			fi
+			job results "example $name $backend" env "ASYNC_BACKEND=$backend" \
+				"EXAMPLE=$(watched "$PWD/$program" "$work/examples")" bash "tests/examples/$name.sh"
+		done
 	elif [ -f "tests/examples/$name.out" ]; then
 		# shellcheck disable=SC2016 # for the inner shell
 		job status "example $name" bash -c 'set -o pipefail; out=$1; shift; "$@" | diff "$out" -' - \

@@ -46,7 +46,7 @@ enum async_clock {
 
 struct async_options {
 	size_t size; /* sizeof(struct async_options) */
-	enum async_backend backend;
+	enum async_backend backend;  /* AUTO: as ASYNC_BACKEND in the environment says, if anything */
 	enum async_switch switch_kind;
 	enum async_clock clock;
 	size_t stack_size;           /* of tasks that name none; bytes; default 64 KiB */

@@ -4,54 +4,22 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "base/versioned.h"
 #include "core/handle.h"
+#include "core/options.h"
 #include "core/registry.h"
 #include "core/schedule.h"
 #include "core/timer.h"
 #include "worker/futex.h"
-
-#define SLOW_TASK_DEFAULT (100 * ASYNC_MS)
-#define SHUTDOWN_TIMEOUT_DEFAULT (10 * ASYNC_S)
 
 __thread struct async_loop *loop_running;
 
 const char *async_version(void)
 {
 	return ASYNC_VERSION_STRING;
-}
-
-static int fill_defaults(struct async_options *options)
-{
-	if (options->stack_size == 0)
-		options->stack_size = ASYNC_STACK_SIZE_DEFAULT;
-	if (options->slow_task == 0)
-		options->slow_task = SLOW_TASK_DEFAULT;
-	if (options->shutdown_timeout == 0)
-		options->shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT;
-	if (options->switch_kind == ASYNC_SWITCH_ASM && !CONTEXT_HAS_ASM)
-		return -ENOSYS;
-	const char *reason;
-	if (options->backend == ASYNC_BACKEND_IO_URING && !reactor_uring_usable(&reason, NULL))
-		return -ENOSYS;
-	if ((unsigned)options->backend > ASYNC_BACKEND_EPOLL || (unsigned)options->clock > ASYNC_CLOCK_VIRTUAL ||
-	    (unsigned)options->switch_kind > ASYNC_SWITCH_UCONTEXT || stack_class_for(options->stack_size) < 0 ||
-	    options->slow_task < 0 || options->shutdown_timeout < 0 || options->max_workers > ASYNC_WORKERS_MAX)
-		return -EINVAL;
-	return 0;
-}
-
-/* Switched on for a program from outside: neither unset, empty nor 0. */
-static bool environment_says(const char *name)
-{
-	const char *value = secure_getenv(name);
-
-	return value && *value && strcmp(value, "0") != 0;
 }
 
 static void sink_wake(struct job_sink *sink)
@@ -61,13 +29,11 @@ static void sink_wake(struct job_sink *sink)
 
 int async_loop_new(const struct async_options *given, async_loop **ret_loop)
 {
-	struct async_options options = ASYNC_OPTIONS_INIT;
-	int error = given ? versioned_copy(&options, sizeof(options), given) : 0;
+	struct async_options options;
+	int error = ret_loop ? options_read(given, &options) : -EINVAL;
 
-	if (error || !ret_loop || (error = fill_defaults(&options)))
-		return error ? error : -EINVAL;
-	if (environment_says("ASYNC_DEBUG"))
-		options.debug = true;
+	if (error)
+		return error;
 	struct async_loop *loop = mem_zalloc(sizeof(*loop));
 	if (!loop)
 		return -ENOMEM;

@@ -108,11 +108,10 @@ int64_t fd_perform_in(struct fd_wait *waiting)
 	return task_park(task, &wait_op[waiting->op.code], waiting);
 }
 
-int64_t fd_perform(struct op op)
+int64_t fd_perform(struct fd_wait *waiting)
 {
-	struct fd_wait waiting = {.op = op, .task = task_current()};
-
-	return waiting.task ? fd_perform_in(&waiting) : -EPERM;
+	waiting->task = task_current();
+	return waiting->task ? fd_perform_in(waiting) : -EPERM;
 }
 
 void fd_withdraw(struct fd_wait *waiting)
@@ -124,13 +123,13 @@ void fd_withdraw(struct fd_wait *waiting)
 
 ssize_t async_read(int fd, void *buffer, size_t size)
 {
-	return fd_perform((struct op){.code = OP_READ, .fd = fd, .buffer = buffer, .size = size});
+	return fd_perform(FD_OP(.code = OP_READ, .fd = fd, .buffer = buffer, .size = size));
 }
 
 ssize_t async_write(int fd, const void *buffer, size_t size)
 {
 	/* OP_WRITE only reads it. */
-	return fd_perform((struct op){.code = OP_WRITE, .fd = fd, .buffer = (void *)(uintptr_t)buffer, .size = size});
+	return fd_perform(FD_OP(.code = OP_WRITE, .fd = fd, .buffer = (void *)(uintptr_t)buffer, .size = size));
 }
 
 static ssize_t transfer_parts(enum op_code code, int fd, const struct iovec *parts, int count)
@@ -140,7 +139,7 @@ static ssize_t transfer_parts(enum op_code code, int fd, const struct iovec *par
 
 	if (count < 0 || count > IOV_MAX || (count > 0 && !parts))
 		return -EINVAL;
-	return fd_perform((struct op){.code = (uint8_t)code, .fd = fd, .buffer = &message});
+	return fd_perform(FD_OP(.code = (uint8_t)code, .fd = fd, .buffer = &message));
 }
 
 ssize_t async_readv(int fd, const struct iovec *parts, int count)
@@ -157,7 +156,7 @@ int async_poll(int fd, short events)
 {
 	if (!events)
 		return -EINVAL;
-	return (int)fd_perform((struct op){.code = OP_POLL, .fd = fd, .events = events});
+	return (int)fd_perform(FD_OP(.code = OP_POLL, .fd = fd, .events = events));
 }
 
 /* Waits for what was pending, come what may: the descriptor must not be closed before. */

@@ -14,9 +14,11 @@ struct fd_wait {
 /* For `complete` of each operation that a task waits for: somebody may wait for it to close the descriptor. */
 void fd_completed(struct async_loop *loop, const struct op *op);
 
-/* Carries an operation out for the calling task; its upper half is filled in but for `complete`. Its result, or
+/* Carries an operation out for the calling task; its upper half is filled in but for `complete`. Returns its result, or
  * -EPERM outside a task, -ECANCELED, or the error with which the reactor could not be opened. */
-int64_t fd_perform(struct op op);
+int64_t fd_perform(struct fd_wait *waiting);
+/* What it is given: filled in where the reactor works on it, because copying an operation costs more than it does. */
+#define FD_OP(...) (&(struct fd_wait){.op = {__VA_ARGS__}})
 
 /* The same for `waiting->task`, which runs, in memory that somebody else sees too: who may end the wait with -EBADF, as
  * if the descriptor were closed. Nothing to do if the operation has completed. */

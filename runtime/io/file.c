@@ -11,7 +11,7 @@
 /* `fd` is the descriptor whose closing ends it; negative: there is none. */
 static int64_t perform(int fd, struct call call)
 {
-	return fd_perform((struct op){.code = OP_CALL, .fd = fd, .buffer = &call});
+	return fd_perform(FD_OP(.code = OP_CALL, .fd = fd, .buffer = &call));
 }
 
 static int64_t perform_on(int fd, struct call call)

@@ -49,14 +49,13 @@ static void *unconst(const void *buffer)
 
 int async_accept(int fd, struct sockaddr *address, socklen_t *size)
 {
-	return (int)fd_perform((struct op){
+	return (int)fd_perform(FD_OP(
 		.code = OP_ACCEPT,
 		.fd = fd,
 		.flags = SOCK_NONBLOCK | SOCK_CLOEXEC,
 		.buffer = address,
 		.size = address && size ? *size : 0,
-		.length = address ? size : NULL,
-	});
+		.length = address ? size : NULL));
 }
 
 int async_connect(int fd, const struct sockaddr *address, socklen_t size)
@@ -65,7 +64,7 @@ int async_connect(int fd, const struct sockaddr *address, socklen_t size)
 
 	for (;;) {
 		int error = (int)fd_perform(
-			(struct op){.code = OP_CONNECT, .fd = fd, .buffer = unconst(address), .size = size});
+			FD_OP(.code = OP_CONNECT, .fd = fd, .buffer = unconst(address), .size = size));
 
 		if (error != OP_BACKLOG_FULL)
 			return error;
@@ -77,40 +76,38 @@ int async_connect(int fd, const struct sockaddr *address, socklen_t size)
 	}
 }
 
-static ssize_t transfer(struct op op)
+static ssize_t transfer(struct fd_wait *wait)
 {
-	return op.flags & MSG_WAITALL ? -EINVAL : fd_perform(op);
+	return wait->op.flags & MSG_WAITALL ? -EINVAL : fd_perform(wait);
 }
 
 ssize_t async_recv(int fd, void *buffer, size_t size, int flags)
 {
-	return transfer((struct op){.code = OP_RECV, .fd = fd, .flags = flags, .buffer = buffer, .size = size});
+	return transfer(FD_OP(.code = OP_RECV, .fd = fd, .flags = flags, .buffer = buffer, .size = size));
 }
 
 ssize_t async_send(int fd, const void *buffer, size_t size, int flags)
 {
-	return transfer(
-		(struct op){.code = OP_SEND, .fd = fd, .flags = flags, .buffer = unconst(buffer), .size = size});
+	return transfer(FD_OP(.code = OP_SEND, .fd = fd, .flags = flags, .buffer = unconst(buffer), .size = size));
 }
 
 ssize_t async_recvmsg(int fd, struct msghdr *message, int flags)
 {
 	if (!message)
 		return -EINVAL;
-	return transfer((struct op){
+	return transfer(FD_OP(
 		.code = OP_RECVMSG,
 		.fd = fd,
 		.flags = flags,
 		.buffer = message,
-		.size = message->msg_name ? message->msg_namelen : 0,
-	});
+		.size = message->msg_name ? message->msg_namelen : 0));
 }
 
 ssize_t async_sendmsg(int fd, const struct msghdr *message, int flags)
 {
 	if (!message)
 		return -EINVAL;
-	return transfer((struct op){.code = OP_SENDMSG, .fd = fd, .flags = flags, .buffer = unconst(message)});
+	return transfer(FD_OP(.code = OP_SENDMSG, .fd = fd, .flags = flags, .buffer = unconst(message)));
 }
 
 ssize_t async_recvfrom(int fd, void *buffer, size_t size, int flags, struct sockaddr *address, socklen_t *address_size)
