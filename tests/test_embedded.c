@@ -19,11 +19,6 @@ struct foreign {
 	async_future *future;
 };
 
-static void nothing(void *arg)
-{
-	(void)arg;
-}
-
 static bool readable(int fd, int timeout)
 {
 	struct pollfd pollfd = {.fd = fd, .events = POLLIN};

@@ -379,11 +379,6 @@ static void time_is_monotonic(void **state)
 	loop_end(loop);
 }
 
-static void nothing(void *arg)
-{
-	(void)arg;
-}
-
 static intptr_t await_for_ever(void *future)
 {
 	return async_await(async_ref(future));

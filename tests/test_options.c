@@ -52,11 +52,6 @@ static void options_have_limits(void **state)
 	assert_int_equal(try_options(&newer.options), -EINVAL);
 }
 
-static void nothing(void *arg)
-{
-	(void)arg;
-}
-
 static const char *backend_in(const char *environment, enum async_backend option)
 {
 	struct async_loop_stats stats = {.size = sizeof(stats)};

@@ -133,7 +133,8 @@ struct async_error_context {
 typedef int async_error_handler(const struct async_error_context *context, void *arg);
 
 /* Replaces what is done with the failure of a detached task or a future that nobody looked at (each reported
- * once), with deadlocks, and in debug mode with leaks and slow tasks. NULL brings the default back. Returns: 0; -EINVAL, -EPERM. */
+ * once), with deadlocks, and in debug mode with leaks and slow tasks. NULL brings the default back.
+ * Returns: 0; -EINVAL, -EPERM. */
 ASYNC_EXPORT int async_loop_set_error_handler(async_loop *loop, async_error_handler *handler, void *arg);
 
 /* Counters of a loop. The caller sets `size` to sizeof(struct async_loop_stats) before the call. */

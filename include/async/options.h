@@ -54,11 +54,11 @@ struct async_options {
 	async_time slow_task;        /* in debug mode, who holds the loop longer is reported; default 100 ms */
 	async_time shutdown_timeout; /* async_run names tasks that survive cancellation longer; default 10 s */
 	size_t max_workers;          /* of the default executor; default min(32, processors + 4) */
-	bool debug;                  /* who holds the loop is named, leaks at close; arguments checked harder; ASYNC_DEBUG=1 */
+	bool debug;                  /* names who holds the loop, and leaks; checks arguments harder; ASYNC_DEBUG=1 */
 	bool detect_deadlock;        /* on the real clock too: -EDEADLK instead of waiting for ever */
 	bool measure_stacks;         /* async_task_stack_used is exact to the word; costs a fill per task */
 	bool ignore_sigint;          /* async_run leaves SIGINT alone */
-	bool accounting;             /* each task's time on the processor and its switches are counted: 20 to 40 ns a switch */
+	bool accounting;             /* counts each task's time and switches; 20 to 40 ns a switch */
 	bool dump_on_sigquit;        /* async_run: SIGQUIT, where its action is the default, first says what tasks do */
 };
 

@@ -96,15 +96,16 @@ enum async_task_state {
 };
 
 /* What a task did. Before the call `size` is set to sizeof(struct async_task_stats). What is kept only where the loop
- * has the option `accounting`, or debug mode, is -1 without it, and in a task that has no stack: before its first run and
- * after its end. */
+ * has the option `accounting`, or debug mode, is -1 without it, and in a task that has no stack: before its first run
+ * and after its end. */
 struct async_task_stats {
 	size_t size;
 	uint64_t id;                 /* the N of "Task-N" */
 	enum async_task_state state;
 	const char *waits_for;       /* a static string, such as "sleep"; NULL unless it waits */
-	async_time since;            /* when it began to run or to wait, on CLOCK_MONOTONIC; without accounts the time of
-					the loop's last service before it began to wait, else -1 */
+	/* When it began to run or to wait, on CLOCK_MONOTONIC; without accounts the time of the loop's last service before
+	 * it began to wait, else -1. */
+	async_time since;
 	async_time ran;              /* accounts: time on the processor */
 	int64_t switches;            /* accounts: times that it was given the processor */
 };

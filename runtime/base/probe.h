@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Probes of user space (USDT) for perf, bpftrace and SystemTap, where <sys/sdt.h> is there at build time: a no-operation
- * in the code and a note beside it, which such a tool turns into a breakpoint. See async_debugging(7).
+ * Probes of user space (USDT) for perf, bpftrace and SystemTap, where <sys/sdt.h> is there at build time: a nop in the
+ * code and a note beside it, which such a tool turns into a breakpoint. See async_debugging(7).
  */
 #ifndef BASE_PROBE_H
 #define BASE_PROBE_H

@@ -84,7 +84,8 @@ void overflow_watch_begin(struct overflow_watch *watch, overflow_describe *descr
 	/* A program that has an alternate stack of its own keeps it. */
 	if (sigaltstack(NULL, &watch->previous) < 0 || !(watch->previous.ss_flags & SS_DISABLE))
 		return;
-	stack_t alternate = {.ss_sp = mem_map(alternate_size(), PROT_READ | PROT_WRITE, 0), .ss_size = alternate_size()};
+	size_t size = alternate_size();
+	stack_t alternate = {.ss_sp = mem_map(size, PROT_READ | PROT_WRITE, 0), .ss_size = size};
 	if (!alternate.ss_sp)
 		return;
 	if (sigaltstack(&alternate, NULL) < 0)

@@ -93,6 +93,18 @@ int loop_reactor(struct async_loop *loop, struct reactor **ret_reactor)
 	return 0;
 }
 
+struct loop_hook *loop_find_hook(struct async_loop *loop,
+				 void (*last)(struct async_loop *loop, struct loop_hook *hook))
+{
+	list_for_each(node, &loop->hooks) {
+		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
+
+		if (hook->close == last || hook->end == last)
+			return hook;
+	}
+	return NULL;
+}
+
 void loop_take_jobs(struct async_loop *loop)
 {
 	struct job *job = job_sink_ready(&loop->sink) ? job_sink_take(&loop->sink) : NULL;

@@ -195,6 +195,10 @@ void loop_report_leaks(struct async_loop *loop);
 /* Calls for each task that has not ended. `visit` must not create or release any. */
 void loop_visit_tasks(struct async_loop *loop, void (*visit)(struct task *task, void *arg), void *arg);
 
+/* The hook that was added with this function as its `close` or `end`; NULL if there is none. */
+struct loop_hook *loop_find_hook(struct async_loop *loop,
+				 void (*last)(struct async_loop *loop, struct loop_hook *hook));
+
 static inline void loop_add_hook(struct async_loop *loop, struct loop_hook *hook)
 {
 	list_append(&loop->hooks, &hook->link);

@@ -71,12 +71,15 @@ int async_task_get_stats(const async_task *future, struct async_task_stats *ret_
 	if (error)
 		return error;
 	const struct task *task = (const struct task *)future;
-	struct async_task_stats stats = {.id = task->id, .state = state_of(task), .since = -1, .ran = -1, .switches = -1};
+	struct async_task_stats stats = {
+		.id = task->id, .state = state_of(task), .since = -1, .ran = -1, .switches = -1};
+
 	if (stats.state == ASYNC_TASK_WAITING) {
 		stats.waits_for = task->wait_class->name;
 		stats.since = task->word;
 	}
-	if (task->state != TASK_CREATED && task->state != TASK_ENDED && (task->future.loop->observed & OBSERVE_ACCOUNTS))
+	bool has_stack = task->state != TASK_CREATED && task->state != TASK_ENDED;
+	if (has_stack && (task->future.loop->observed & OBSERVE_ACCOUNTS))
 		fill_accounts(task, &stats);
 	return versioned_fill(ret_stats, &stats, sizeof(stats));
 }

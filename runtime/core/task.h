@@ -38,8 +38,8 @@ struct wait_class {
 	bool (*withdraw)(struct task *task);
 	/* Gives back what the wait holds, for a task that will not go on because its loop closes. NULL: nothing. */
 	void (*abandon)(struct task *task);
-	/* For those who look, from outside too: what `wait_object` is, where in it they find what <async/layout.h> says,
-	 * and where the futures are if there are several. ON_FUTURE: cancelling the task cancels that. */
+	/* For those who look, from outside too: what `wait_object` is, where in it they find what <async/layout.h>
+	 * says, and where the futures are if there are several. ON_FUTURE: cancelling the task cancels that. */
 	uint16_t on; /* enum async_layout_wait */
 	uint16_t detail;
 	struct async_layout_children children;

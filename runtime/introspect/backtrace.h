@@ -23,7 +23,8 @@ enum backtrace_end {
 enum backtrace_end backtrace_write(const struct capture *capture, pid_t thread, struct safe_text *text);
 
 /* The two ways. *ret_end is set if it returns true; false: not to be had here, nothing was written. */
-bool backtrace_by_dwarf(const struct capture *capture, pid_t thread, struct safe_text *text, enum backtrace_end *ret_end);
+bool backtrace_by_dwarf(const struct capture *capture, pid_t thread, struct safe_text *text,
+			enum backtrace_end *ret_end);
 enum backtrace_end backtrace_by_frame_pointers(const struct capture *capture, struct safe_text *text);
 
 /* The word at an address: from the copy, or from what does not change. False: there is none. */

@@ -221,8 +221,8 @@ UNOBSERVED static noinline _Noreturn void trace(struct tracer *tracer)
 }
 
 /* As vfork: the tracer works on this stack, below, until its end lets this thread go on. No signal tells of that end,
- * so the program does not hear of it in waitpid. The library's clone() is not used because sanitizers take every one for
- * a fork. */
+ * so the program does not hear of it in waitpid. The library's clone() is not used because sanitizers take every one
+ * for a fork. */
 UNOBSERVED static noinline pid_t run_tracer(struct tracer *tracer)
 {
 	long pid = KERNEL(SYS_clone, CLONE_VM | CLONE_VFORK | CLONE_FS | CLONE_FILES | CLONE_UNTRACED);
@@ -248,7 +248,8 @@ static bool yama_restricts(void)
 
 int capture_stopped(struct capture *capture, pid_t thread, const char **ret_why)
 {
-	struct tracer tracer = {.capture = capture, .thread = thread, .error = -ECHILD, .failed = "the tracer has died"};
+	struct tracer tracer = {
+		.capture = capture, .thread = thread, .error = -ECHILD, .failed = "the tracer has died"};
 	bool yama = yama_restricts();
 	int error = fault("ptrace"), status;
 

@@ -168,7 +168,8 @@ static const Dwfl_Thread_Callbacks thread_callbacks = {
 	.set_initial_registers = set_registers,
 };
 
-bool backtrace_by_dwarf(const struct capture *capture, pid_t thread, struct safe_text *text, enum backtrace_end *ret_end)
+bool backtrace_by_dwarf(const struct capture *capture, pid_t thread, struct safe_text *text,
+			enum backtrace_end *ret_end)
 {
 	struct walk walk = {.capture = capture, .thread = thread, .text = text};
 
@@ -191,7 +192,8 @@ bool backtrace_by_dwarf(const struct capture *capture, pid_t thread, struct safe
 
 #else
 
-bool backtrace_by_dwarf(const struct capture *capture, pid_t thread, struct safe_text *text, enum backtrace_end *ret_end)
+bool backtrace_by_dwarf(const struct capture *capture, pid_t thread, struct safe_text *text,
+			enum backtrace_end *ret_end)
 {
 	(void)capture, (void)thread, (void)text, (void)ret_end;
 	return false;

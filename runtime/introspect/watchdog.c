@@ -4,8 +4,8 @@
  * slice. What the watchdog wants to know beyond that it reads as a stranger would (peek.h, capture.h), and believes it
  * if the slice is still the same afterwards.
  *
- * Two locks. `control` is held by those who begin or end watching, as long as a thread is started or joined; `lock`, for
- * the list of loops, never for long, and never while something is asked of the dynamic linker or of malloc, whose locks
+ * Two locks. `control` is held by those who begin or end watching, as long as a thread is started or joined; `lock`,
+ * for the list of loops, never for long, and never while something is asked of the dynamic linker or of malloc, whose locks
  * the blocked thread may hold. A fork takes both, so that a child finds the state whole, and forgets it.
  */
 #include "introspect/watchdog.h"

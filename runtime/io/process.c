@@ -191,12 +191,10 @@ static void close_processes(struct async_loop *loop, struct loop_hook *hook)
 
 static struct processes *make_processes(struct async_loop *loop)
 {
-	list_for_each(node, &loop->hooks) {
-		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
+	struct loop_hook *hook = loop_find_hook(loop, close_processes);
 
-		if (hook->close == close_processes)
-			return container_of(hook, struct processes, hook);
-	}
+	if (hook)
+		return container_of(hook, struct processes, hook);
 	struct processes *processes = mem_zalloc(sizeof(*processes));
 	if (!processes)
 		return NULL;

@@ -74,15 +74,11 @@ static void on_close(struct async_loop *loop, struct loop_hook *hook)
 /* Made when a loop first needs it; NULL without memory. */
 static struct selections *selections_of(struct async_loop *loop)
 {
-	struct selections *selections;
+	struct loop_hook *hook = loop_find_hook(loop, on_close);
 
-	list_for_each(node, &loop->hooks) {
-		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
-
-		if (hook->close == on_close)
-			return container_of(hook, struct selections, hook);
-	}
-	selections = mem_alloc(sizeof(*selections));
+	if (hook)
+		return container_of(hook, struct selections, hook);
+	struct selections *selections = mem_alloc(sizeof(*selections));
 	if (!selections)
 		return NULL;
 	selections->hook = (struct loop_hook){.close = on_close};

@@ -232,13 +232,9 @@ static void close_signals(struct async_loop *loop, struct loop_hook *hook)
 
 static struct loop_signals *find_signals(struct async_loop *loop)
 {
-	list_for_each(node, &loop->hooks) {
-		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
+	struct loop_hook *hook = loop_find_hook(loop, close_signals);
 
-		if (hook->close == close_signals)
-			return container_of(hook, struct loop_signals, hook);
-	}
-	return NULL;
+	return hook ? container_of(hook, struct loop_signals, hook) : NULL;
 }
 
 /* Made when a loop first wants a signal; NULL without memory. */

@@ -58,15 +58,11 @@ static void close_all(struct async_loop *loop, struct loop_hook *hook)
 /* Made when a loop first needs it; NULL without memory. */
 static struct streams *streams_of(struct async_loop *loop)
 {
-	struct streams *streams;
+	struct loop_hook *hook = loop_find_hook(loop, close_all);
 
-	list_for_each(node, &loop->hooks) {
-		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
-
-		if (hook->end == close_all)
-			return container_of(hook, struct streams, hook);
-	}
-	streams = mem_zalloc(sizeof(*streams));
+	if (hook)
+		return container_of(hook, struct streams, hook);
+	struct streams *streams = mem_zalloc(sizeof(*streams));
 	if (!streams)
 		return NULL;
 	streams->hook = (struct loop_hook){.turn = flush_dirty, .end = close_all};

@@ -186,13 +186,9 @@ static void close_watches(struct async_loop *loop, struct loop_hook *hook)
 
 static struct watches *find_watches(struct async_loop *loop)
 {
-	list_for_each(node, &loop->hooks) {
-		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
+	struct loop_hook *hook = loop_find_hook(loop, close_watches);
 
-		if (hook->close == close_watches)
-			return container_of(hook, struct watches, hook);
-	}
-	return NULL;
+	return hook ? container_of(hook, struct watches, hook) : NULL;
 }
 
 /* Made when a loop first watches a descriptor; NULL without memory. */

@@ -143,7 +143,7 @@ static int enter(struct uring *u, int64_t timeout)
 		err = URING("io_uring_enter", io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1,
 									       timeout < 0 ? NULL : &ts, NULL));
 	}
-	/* No memory for a submission, or too many completions that nobody has taken: nothing is lost, and it goes again. */
+	/* No memory for a submission, or too many completions that nobody took: nothing is lost, it goes again. */
 	if (err == -EAGAIN || err == -EBUSY)
 		sched_yield();
 	return err < 0 && err != -ETIME && err != -EINTR && err != -EAGAIN && err != -EBUSY ? err : 0;

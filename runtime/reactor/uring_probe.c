@@ -34,7 +34,7 @@ static const struct {
 } needed_features[] = {
 	{IORING_FEAT_NODROP, "the kernel's io_uring may drop completions (no IORING_FEAT_NODROP)"},
 	{IORING_FEAT_SUBMIT_STABLE, "the kernel's io_uring lacks IORING_FEAT_SUBMIT_STABLE"},
-	{IORING_FEAT_RW_CUR_POS, "the kernel's io_uring cannot read at the current position (no IORING_FEAT_RW_CUR_POS)"},
+	{IORING_FEAT_RW_CUR_POS, "the kernel's io_uring lacks the current position (IORING_FEAT_RW_CUR_POS)"},
 	{IORING_FEAT_FAST_POLL, "the kernel's io_uring waits in threads (no IORING_FEAT_FAST_POLL)"},
 	{IORING_FEAT_EXT_ARG, "the kernel's io_uring cannot wait with a timeout (no IORING_FEAT_EXT_ARG)"},
 };

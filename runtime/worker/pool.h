@@ -59,8 +59,8 @@ static inline bool job_sink_ready(struct job_sink *sink)
 	return atomic_load_explicit(&sink->done, memory_order_relaxed) != NULL;
 }
 
-/* Gives the job a number in the trace, which is on, as one that `task` of `loop` wants done: for jobs of which more is known
- * than that they are submitted. `what`: text, or the function of a TRACE_JOB_CALL. */
+/* Gives the job a number in the trace, which is on, as one that `task` of `loop` wants done: for jobs of which more is
+ * known than that they are submitted. `what`: text, or the function of a TRACE_JOB_CALL. */
 void job_trace(struct job *job, enum trace_kind kind, unsigned loop, uint64_t task, uintptr_t what);
 
 struct pool;
