@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A cache that speaks Redis's protocol, RESP2.
- *
- * DESIGN. A task for each connection answers its commands in order. None waits between reading and writing the table,
- * so a command is atomic without a lock. What a stream is given is sent when its task waits for input: many commands in
- * one packet are answered in one. An entry that expires has a timer of the loop; if the table is full, the oldest goes.
- */
+/* A cache that speaks Redis's protocol, RESP2. A task for each connection answers its commands in order. None waits
+ * between looking into the table and changing it, so there is no lock. What a stream is given is sent when its task
+ * waits for input: many commands in one packet are answered in one. */
 #include <async.h>
 #include <err.h>
 #include <errno.h>
@@ -17,253 +13,178 @@
 #include <unistd.h>
 #include <uthash.h>
 
-#define ENTRIES_MAX 1000000
-#define WORDS_MAX 1024      /* of a command */
-#define COMMAND_MAX 8388608 /* bytes in all words */
-#define IS(name, condition) (strcasecmp(words[0].data, name) == 0 && (condition))
-
-struct word {
-	char *data; /* with a NUL behind it that does not count, and room for a number */
-	size_t size;
-};
+#define TABLE_MAX 67108864  /* bytes in all entries */
+#define COMMAND_MAX 8388608 /* bytes in all words of a command */
+#define WORDS_MAX 1024
+#define NEVER INT64_MAX
+#define IS(name, words_wanted) (count == (words_wanted) && strcasecmp(words[0].iov_base, name) == 0)
 
 struct entry {
-	struct word key, value;
-	async_handle *timer; /* NULL: it does not expire */
-	async_time expires;
+	async_time expires; /* then it is not found any more, and goes when its key is put or it is the oldest */
+	struct iovec value; /* as each word of a command: with a NUL behind it that does not count */
 	UT_hash_handle hh;
+	char bytes[]; /* key and value */
 };
 
-static struct entry *table;
+static struct entry *table; /* in the order in which they were put */
+static size_t table_size;
 
-static void forget(void *arg)
+static void forget(struct entry *entry)
 {
-	struct entry *entry = arg;
-
+	table_size -= sizeof(*entry) + entry->hh.keylen + entry->value.iov_len + 1;
 	HASH_DEL(table, entry);
-	async_handle_cancel(entry->timer);
-	async_handle_release(entry->timer);
-	free(entry->key.data);
-	free(entry->value.data);
 	free(entry);
 }
 
-/* 0: never; less: at once. */
-static void expire(struct entry *entry, long long seconds)
-{
-	async_time delay = (seconds < INT32_MAX ? seconds : INT32_MAX) * ASYNC_S;
-
-	async_handle_cancel(entry->timer);
-	async_handle_release(entry->timer);
-	entry->timer = NULL;
-	entry->expires = async_loop_time(NULL) + delay;
-	if (seconds < 0)
-		forget(entry);
-	else if (seconds && async_loop_call_later(async_get_running_loop(), delay, forget, entry, &entry->timer) < 0)
-		errx(1, "out of memory");
-}
-
-static struct entry *find(const struct word *key)
+static struct entry *find(const struct iovec *key)
 {
 	struct entry *entry;
 
-	HASH_FIND(hh, table, key->data, key->size, entry);
-	return entry;
+	HASH_FIND(hh, table, key->iov_base, key->iov_len, entry);
+	return entry && entry->expires > async_loop_time(NULL) ? entry : NULL;
 }
 
-/* Takes what it keeps of key and value. */
-static struct entry *put(struct word *key, struct word *value)
+static void put(const struct iovec *key, const struct iovec *value, async_time expires)
 {
-	struct entry *entry = find(key);
+	size_t size = sizeof(struct entry) + key->iov_len + value->iov_len + 1;
+	struct entry *old, *entry = malloc(size);
 
-	if (!entry) {
-		if (HASH_COUNT(table) == ENTRIES_MAX)
-			forget(table);
-		if (!(entry = calloc(1, sizeof(*entry))))
-			errx(1, "out of memory");
-		entry->key = *key;
-		key->data = NULL;
-		HASH_ADD_KEYPTR(hh, table, entry->key.data, entry->key.size, entry);
-	}
-	free(entry->value.data);
-	entry->value = *value;
-	value->data = NULL;
-	return entry;
+	if (!entry)
+		errx(1, "out of memory");
+	*entry = (struct entry){expires, {entry->bytes + key->iov_len, value->iov_len}, .hh = {0}};
+	memcpy(entry->bytes, key->iov_base, key->iov_len);
+	memcpy(entry->value.iov_base, value->iov_base, value->iov_len + 1);
+	HASH_FIND(hh, table, key->iov_base, key->iov_len, old);
+	if (old)
+		forget(old);
+	HASH_ADD_KEYPTR(hh, table, entry->bytes, key->iov_len, entry);
+	for (table_size += size; table_size > TABLE_MAX;)
+		forget(table);
 }
 
-static bool number(const struct word *word, long long *ret_number)
+static bool number(const struct iovec *word, long least, long most, long *ret_number)
 {
-	char *end;
+	char *end, *start = word->iov_base;
 
-	*ret_number = strtoll(word->data, &end, 10);
-	return word->size > 0 && end == word->data + word->size && *ret_number < INT64_MAX && *ret_number > INT64_MIN;
+	*ret_number = strtol(start, &end, 10);
+	return end > start && end == start + word->iov_len && least <= *ret_number && *ret_number <= most;
 }
 
-static int send_line(async_stream *stream, const char *line) { return async_stream_printf(stream, "%s\r\n", line); }
-
-static int send_number(async_stream *stream, long long n) { return async_stream_printf(stream, ":%lld\r\n", n); }
-
-/* NULL is sent as what there is not. */
-static int send_word(async_stream *stream, const struct word *word)
+/* NULL is sent as what there is not. Waits if much is unsent: many large values are not all in memory. */
+static int send_value(async_stream *stream, const struct iovec *value)
 {
-	char head[32];
-	int size = snprintf(head, sizeof(head), "$%zd\r\n", word ? (ssize_t)word->size : -1);
-	struct iovec parts[3] = {{head, (size_t)size}};
+	int error = async_stream_printf(stream, value ? "$%zu\r\n" : "$-1\r\n", value ? value->iov_len : 0);
 
-	if (word) {
-		parts[1] = (struct iovec){word->data, word->size};
-		parts[2] = (struct iovec){(char *)"\r\n", 2};
-	}
-	return async_stream_writev(stream, parts, word ? 3 : 1);
+	if (error == 0 && value)
+		error = async_stream_writev(stream, (struct iovec[]){*value, {(char *)"\r\n", 2}}, 2);
+	return error ? error : async_stream_drain(stream);
 }
 
-static int execute_numbers(async_stream *stream, struct word *words, size_t count, struct entry *entry)
-{
-	bool set = IS("SET", count == 5 && strcasecmp(words[3].data, "EX") == 0), expiry = IS("EXPIRE", count == 3);
-	const struct word *text = set ? &words[4] : expiry ? &words[2] : entry ? &entry->value : NULL;
-	long long n = 0;
-
-	if (!set && !expiry && !IS("INCR", count == 2))
-		return async_stream_printf(stream, "-ERR unknown command or wrong number of arguments: '%.64s'\r\n",
-					   words[0].data);
-	if (text && (!number(text, &n) || (set && n < 1)))
-		return send_line(stream, "-ERR value is not an integer or out of range");
-	if (set) {
-		expire(put(&words[1], &words[2]), n);
-		return send_line(stream, "+OK");
-	}
-	if (expiry && entry)
-		expire(entry, n > 0 ? n : -1);
-	if (expiry)
-		return send_number(stream, entry != NULL);
-	words[0].size = (size_t)sprintf(words[0].data, "%lld", n + 1);
-	put(&words[1], &words[0]);
-	return send_number(stream, n + 1);
-}
-
-static int execute(async_stream *stream, struct word *words, size_t count)
+static int execute(async_stream *stream, const struct iovec *words, size_t count)
 {
 	struct entry *entry = count > 1 ? find(&words[1]) : NULL;
-	long long n = 0;
-	int error;
+	async_time now = async_loop_time(NULL);
+	long n = 0;
 
-	if (IS("GET", count == 2))
-		return send_word(stream, entry ? &entry->value : NULL);
-	if (IS("MGET", count > 1)) {
-		error = async_stream_printf(stream, "*%zu\r\n", count - 1);
+	if (IS("PING", 1))
+		return async_stream_printf(stream, "+PONG\r\n");
+	if (IS("PING", 2) || IS("ECHO", 2))
+		return send_value(stream, &words[1]);
+	if (IS("COMMAND", count))
+		return async_stream_printf(stream, "*0\r\n");
+	if (IS("CONFIG", 3))
+		return async_stream_printf(stream, "*2\r\n$0\r\n\r\n$0\r\n\r\n");
+	if (IS("GET", 2) || (IS("MGET", count) && count > 1)) {
+		int error = IS("GET", 2) ? 0 : async_stream_printf(stream, "*%zu\r\n", count - 1);
 		for (size_t i = 1; i < count && error == 0; i++)
-			error = send_word(stream, (entry = find(&words[i])) ? &entry->value : NULL);
+			error = send_value(stream, (entry = find(&words[i])) ? &entry->value : NULL);
 		return error;
 	}
-	if (IS("SET", count == 3) || IS("MSET", count > 2 && count % 2 == 1)) {
-		for (size_t i = 1; i < count; i += 2)
-			expire(put(&words[i], &words[i + 1]), 0);
-		return send_line(stream, "+OK");
+	bool expiring = IS("SET", 5) && strcasecmp(words[3].iov_base, "EX") == 0 && number(&words[4], 1, INT32_MAX, &n);
+	if (expiring || IS("SET", 3) || (IS("MSET", count) && count > 2 && count % 2 == 1)) {
+		for (size_t i = 1; i < (expiring ? 3 : count); i += 2)
+			put(&words[i], &words[i + 1], expiring ? now + n * ASYNC_S : NEVER);
+		return async_stream_printf(stream, "+OK\r\n");
 	}
-	if (IS("DEL", count > 1)) {
+	if (IS("INCR", 2) && (!entry || number(&entry->value, INT64_MIN + 1, INT64_MAX - 1, &n))) {
+		char digits[24];
+		struct iovec value = {digits, (size_t)sprintf(digits, "%ld", ++n)};
+		put(&words[1], &value, entry ? entry->expires : NEVER);
+	} else if (IS("DEL", count) && count > 1) {
 		for (size_t i = 1; i < count; i++)
 			if ((entry = find(&words[i])) && ++n)
 				forget(entry);
-		return send_number(stream, n);
+	} else if (IS("EXPIRE", 3) && number(&words[2], INT32_MIN, INT32_MAX, &n)) {
+		if (entry)
+			entry->expires = now + n * ASYNC_S;
+		n = entry != NULL;
+	} else if (IS("TTL", 2)) {
+		n = !entry ? -2 : entry->expires == NEVER ? -1 : (entry->expires - now + ASYNC_S / 2) / ASYNC_S;
+	} else {
+		return async_stream_printf(stream, "-ERR unknown command, or not its arguments or value\r\n");
 	}
-	if (IS("TTL", count == 2)) {
-		n = !entry ? -2 : !entry->timer ? -1 : (entry->expires - async_loop_time(NULL) + ASYNC_S / 2) / ASYNC_S;
-		return send_number(stream, n);
-	}
-	if (IS("PING", count == 1))
-		return send_line(stream, "+PONG");
-	if (IS("PING", count == 2) || IS("ECHO", count == 2))
-		return send_word(stream, &words[1]);
-	if (IS("CONFIG", count == 3))
-		return async_stream_printf(stream, "*2\r\n$%zu\r\n%s\r\n$0\r\n\r\n", strlen(words[2].data),
-					   words[2].data);
-	if (IS("COMMAND", true))
-		return send_line(stream, "*0");
-	if (IS("INFO", true))
-		return async_stream_printf(stream, "$28\r\n# Keyspace\r\nkeys:%09u\r\n\r\n", HASH_COUNT(table));
-	return execute_numbers(stream, words, count, entry);
+	return async_stream_printf(stream, ":%ld\r\n", n);
 }
 
 /* Words as "*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\n" or, as one types them, in a line.
- * Returns: 1; 0 at the end; -EPROTO, and what reading gives. `*count` words are to be freed on every return. */
-static intptr_t read_command(async_stream *stream, struct word *words, size_t *count)
+ * Returns: their count, 0 in an empty line and at the end; -EPROTO, and what reading gives. */
+static ssize_t read_command(async_stream *stream, struct iovec *words, char *bytes)
 {
-	char *line, *rest;
+	size_t size, count = 0, wanted = 0, left = COMMAND_MAX;
+	char *line, *word;
 	ssize_t got = async_stream_readline(stream, &line);
 
 	if (got <= 0 || line[got - 1] != '\n')
 		return got < 0 ? got : 0;
 	line[got - 1] = '\0';
-	for (char *word = *line == '*' ? NULL : strtok_r(line, " \r", &rest); word && *count < WORDS_MAX;
-	     word = strtok_r(NULL, " \r", &rest)) {
-		size_t size = strlen(word);
-		char *data = malloc(size + 32);
-		if (!data)
-			return -ENOMEM;
-		words[(*count)++] = (struct word){memcpy(data, word, size + 1), size};
-	}
-	size_t left = COMMAND_MAX, wanted = *line == '*' ? strtoul(line + 1, NULL, 10) : 0;
-	if (wanted > WORDS_MAX)
+	if (line[0] == '*' && (wanted = strtoul(line + 1, NULL, 10)) - 1 >= WORDS_MAX)
 		return -EPROTO;
-	while (*count < wanted) {
-		if ((got = async_stream_readline(stream, &line)) <= 0)
-			return got;
-		size_t size = line[0] == '$' && line[got - 1] == '\n' ? strtoul(line + 1, NULL, 10) : SIZE_MAX;
-		if (size > left)
-			return -EPROTO;
-		left -= size;
-		char *data = malloc(size + 32);
-		if (!data)
-			return -ENOMEM;
-		words[(*count)++] = (struct word){data, size};
-		if ((got = async_stream_readexactly(stream, data, size + 2)) != (ssize_t)size + 2)
-			return got < 0 ? got : 0;
-		data[size] = '\0';
+	while (wanted == 0 && count <= WORDS_MAX && (word = strsep(&line, " \r")))
+		if (*word)
+			words[count++] = (struct iovec){word, strlen(word)};
+	for (; count < wanted; bytes += size + 2, left -= size) {
+		got = async_stream_readline(stream, &line);
+		size = got > 0 && line[0] == '$' && line[got - 1] == '\n' ? strtoul(line + 1, NULL, 10) : SIZE_MAX;
+		if (size > left || (got = async_stream_readexactly(stream, bytes, size + 2)) != (ssize_t)size + 2 ||
+		    bytes[size] != '\r')
+			return got < 0 ? got : -EPROTO;
+		bytes[size] = '\0';
+		words[count++] = (struct iovec){bytes, size};
 	}
-	return 1;
+	return count <= WORDS_MAX ? (ssize_t)count : -EPROTO;
 }
 
-/* Runs for each connection, as a task of its own. */
 static intptr_t serve(async_stream *stream, void *arg)
 {
-	struct word words[WORDS_MAX];
-	intptr_t result = 1;
-	int error = 0;
+	struct iovec words[WORDS_MAX + 1];
+	char *bytes = malloc(COMMAND_MAX + 2 * WORDS_MAX); /* what no command has used takes no memory */
+	ssize_t result = bytes ? 0 : -ENOMEM;
 
 	(void)arg;
-	while (result > 0 && error == 0) {
-		size_t count = 0;
-
-		result = read_command(stream, words, &count);
-		if (result > 0 && count > 0)
-			error = execute(stream, words, count);
-		else if (result == -EPROTO || result == -EMSGSIZE)
-			result = send_line(stream, "-ERR Protocol error");
-		while (count > 0)
-			free(words[--count].data);
-		if (error == 0 && result > 0)
-			error = async_stream_drain(stream);
-	}
-	return error ? error : result;
+	while (result == 0 && !async_stream_at_eof(stream))
+		if ((result = read_command(stream, words, bytes)) > 0 &&
+		    (result = execute(stream, words, (size_t)result)) == 0)
+			result = async_stream_drain(stream);
+	if (result == -EPROTO || result == -EMSGSIZE)
+		result = async_stream_printf(stream, "-ERR Protocol error\r\n");
+	free(bytes);
+	return result;
 }
 
 static intptr_t main_task(void *arg)
 {
 	struct sockaddr_in6 address; /* IPv4 has its port in the same place */
-	socklen_t size = sizeof(address);
 	char **names = arg;
 	async_server *server;
 	intptr_t error = async_start_server(names[0], names[1], serve, NULL, NULL, &server);
 
 	if (error)
 		return error;
-	async_server_address(server, 0, (struct sockaddr *)&address, &size);
+	async_server_address(server, 0, (struct sockaddr *)&address, &(socklen_t){sizeof(address)});
 	dprintf(STDOUT_FILENO, "listening on %s:%d\n", names[0], ntohs(address.sin6_port));
 	/* SIGINT cancels this task, which ends the wait as well. */
 	int number = async_signal_wait((int[]){SIGTERM}, 1);
 	error = async_server_abort(server);
-	while (table)
-		forget(table);
 	return number < 0 ? number : error;
 }
 

@@ -13,7 +13,7 @@
 #include "base/versioned.h"
 #include "context/overflow.h"
 #include "core/loop.h"
-#include "introspect/text.h"
+#include "introspect/safe_text.h"
 #include "introspect/trace.h"
 
 #define EVENTS_DEFAULT ((size_t)65536)
@@ -128,22 +128,21 @@ static void forget_crashes(void)
 /* Copies the path with the number of the process for %p. Returns 0 or -EINVAL. */
 static int set_path(const char *path)
 {
-	char *at = file.path, *limit = file.path + sizeof(file.path);
+	struct safe_text text;
 
+	text_init(&text, file.path, sizeof(file.path));
 	for (; *path; path++) {
 		char one[2] = {*path, '\0'};
 
 		if (path[0] == '%' && path[1] == 'p') {
-			at = text_append_number(at, limit, (uint64_t)getpid());
+			text_add_number(&text, (uint64_t)getpid());
 			path++;
 		} else {
-			at = text_append(at, limit, one);
+			text_add(&text, one);
 		}
-		if (at == limit - 1)
-			return -EINVAL;
 	}
-	*at = '\0';
-	return 0;
+	/* What does not fit was cut. */
+	return text.length + 1 == text.size ? -EINVAL : 0;
 }
 
 static int check(struct async_trace_options *options)

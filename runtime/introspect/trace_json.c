@@ -10,47 +10,45 @@
 
 #include "base/compiler.h"
 #include "base/fault.h"
-#include "introspect/text.h"
+#include "introspect/safe_text.h"
 #include "introspect/trace.h"
 
 /* One reader at a time has the buffer. */
 static struct {
 	int fd;
-	char *at;
+	struct safe_text text;
 	uint64_t flows;
 	unsigned told; /* of the loops up to this one the name was told; the workers' if `workers` */
 	bool workers;
 	bool separate;
 	async_time first;
-	char text[8192];
+	char memory[8192];
 } out;
-
-#define LIMIT (out.text + sizeof(out.text))
 
 static int flush(void)
 {
-	const char *from = out.text;
+	size_t done = 0;
 
-	while (from < out.at) {
-		long written = SYS("write", write(out.fd, from, (size_t)(out.at - from)));
+	while (done < out.text.length) {
+		long written = SYS("write", write(out.fd, out.memory + done, out.text.length - done));
 
 		if (written < 0 && written != -EINTR)
 			return (int)written;
 		if (written > 0)
-			from += written;
+			done += (size_t)written;
 	}
-	out.at = out.text;
+	text_init(&out.text, out.memory, sizeof(out.memory));
 	return 0;
 }
 
 static void put(const char *text)
 {
-	out.at = text_append(out.at, LIMIT, text);
+	text_add(&out.text, text);
 }
 
 static void put_number(uint64_t number)
 {
-	out.at = text_append_number(out.at, LIMIT, number);
+	text_add_number(&out.text, number);
 }
 
 /* Microseconds with all digits. */
@@ -139,17 +137,20 @@ static void put_meta(unsigned loop, uint32_t track, const char *what, const char
 
 static void put_group(unsigned loop)
 {
-	char name[160], *at = name, *limit = name + sizeof(name);
+	char name[160];
+	struct safe_text text;
 
 	if (loop ? loop <= out.told : out.workers)
 		return;
+	text_init(&text, name, sizeof(name));
+	text_add(&text, loop ? "loop " : "workers");
 	if (loop)
-		at = text_append_number(text_append(at, limit, "loop "), limit, loop);
-	else
-		at = text_append(at, limit, "workers");
-	at = text_append(text_append(at, limit, " of "), limit, program_invocation_short_name);
-	at = text_append_number(text_append(at, limit, " ("), limit, (uint64_t)getpid());
-	text_append(at, limit, ")");
+		text_add_number(&text, loop);
+	text_add(&text, " of ");
+	text_add(&text, program_invocation_short_name);
+	text_add(&text, " (");
+	text_add_number(&text, (uint64_t)getpid());
+	text_add(&text, ")");
 	if (loop)
 		out.told = loop;
 	else
@@ -168,6 +169,7 @@ static void put_span(const struct async_trace_record *record)
 		[ASYNC_TRACE_PARKED] = {"parked", "thread_state_sleeping"},
 		[ASYNC_TRACE_CALLBACK] = {"callback", "thread_state_iowait"},
 	};
+	struct safe_text text;
 	char name[256];
 
 	begin("X", record->loop, record->track);
@@ -180,8 +182,9 @@ static void put_span(const struct async_trace_record *record)
 	put(states[record->state].colour);
 	put("\",\"name\":");
 	if (record->state == ASYNC_TRACE_PARKED) {
-		text_append(text_append(name, name + sizeof(name), "waits for "), name + sizeof(name),
-			    record->name ? record->name : "something");
+		text_init(&text, name, sizeof(name));
+		text_add(&text, "waits for ");
+		text_add(&text, record->name ? record->name : "something");
 		put_string(name);
 	} else {
 		put_string(record->name ? record->name : states[record->state].name);
@@ -218,13 +221,16 @@ static void put_counter(const struct async_trace_record *record)
 static void put_lost(const struct async_trace_record *record)
 {
 	if (record->value > 0) {
-		char text[80], *at = text_append_number(text, text + sizeof(text), record->value);
+		char message[80];
+		struct safe_text text;
 
-		text_append(at, text + sizeof(text), " earlier events were lost: the rings were too small");
+		text_init(&text, message, sizeof(message));
+		text_add_number(&text, record->value);
+		text_add(&text, " earlier events were lost: the rings were too small");
 		begin("i", 0, 0);
 		put_at(out.first);
 		put(",\"s\":\"g\",\"name\":");
-		put_string(text);
+		put_string(message);
 		put("}");
 	}
 	put("\n],\"otherData\":{\"lost\":");
@@ -270,14 +276,14 @@ static int write_record(const struct async_trace_record *record, void *arg)
 	if (!target->begun) {
 		target->begun = true;
 		out.fd = target->fd;
-		out.at = out.text;
+		text_init(&out.text, out.memory, sizeof(out.memory));
 		out.flows = out.told = 0;
 		out.workers = out.separate = false;
 		put("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n");
 	}
 	put_record(record);
 	/* Half of the buffer is room for what one record can take. */
-	bool full = out.at - out.text > (ptrdiff_t)sizeof(out.text) / 2;
+	bool full = out.text.length > sizeof(out.memory) / 2;
 	return full || record->type == ASYNC_TRACE_LOST ? flush() : 0;
 }
 

@@ -15,7 +15,7 @@
 #include "base/trace.h"
 #include "core/observe.h"
 #include "introspect/rows.h"
-#include "introspect/text.h"
+#include "introspect/safe_text.h"
 
 #define NAME_SIZE 192
 
@@ -53,14 +53,15 @@ static void tell(struct reader *reader, struct async_trace_record *record)
 static const char *name_of(const struct row *row, char *buffer, const char *thread)
 {
 	const char *name = trace_interned(row->name);
-	char *end = buffer;
+	struct safe_text text;
 
 	if (name)
 		return name;
 	if (row_kind(row) == ROW_WORKER)
 		return thread;
-	end = text_append(end, buffer + NAME_SIZE, row_id(row) ? "Task-" : "loop ");
-	text_append_number(end, buffer + NAME_SIZE, row_id(row) ? row_id(row) : row_loop(row));
+	text_init(&text, buffer, NAME_SIZE);
+	text_add(&text, row_id(row) ? "Task-" : "loop ");
+	text_add_number(&text, row_id(row) ? row_id(row) : row_loop(row));
 	return buffer;
 }
 
@@ -99,27 +100,29 @@ static struct row *row_of(struct reader *reader, unsigned loop, uint64_t id, uin
 
 static const char *describe_call(struct reader *reader, uint64_t function, char *buffer)
 {
-	char *end = buffer, *limit = buffer + NAME_SIZE;
+	struct safe_text text;
 	Dl_info info = {0};
 
+	text_init(&text, buffer, NAME_SIZE);
 	if (!reader->in_signal && dladdr((void *)(uintptr_t)function, &info) && info.dli_sname) {
-		text_append(end, limit, info.dli_sname);
+		text_add(&text, info.dli_sname);
 		return buffer;
 	}
 	if (info.dli_fname) {
 		const char *slash = strrchr(info.dli_fname, '/');
 
-		end = text_append(end, limit, slash ? slash + 1 : info.dli_fname);
-		end = text_append(end, limit, "+");
+		text_add(&text, slash ? slash + 1 : info.dli_fname);
+		text_add(&text, "+");
 		function -= (uintptr_t)info.dli_fbase;
 	}
-	text_append_hex(end, limit, function);
+	text_add_hex(&text, function);
 	return buffer;
 }
 
 static const char *describe(struct reader *reader, const struct row *row, char *buffer)
 {
 	char task[NAME_SIZE];
+	struct safe_text text;
 
 	if (row_kind(row) == ROW_WORKER)
 		return row->what_is_id ? describe_call(reader, row->what, buffer) : (const char *)(uintptr_t)row->what;
@@ -131,7 +134,9 @@ static const char *describe(struct reader *reader, const struct row *row, char *
 		return (const char *)(uintptr_t)row->what;
 	const struct row *awaited = rows_find(row_key(ROW_TASK, row_loop(row), row->what));
 	struct row unknown = {.key = row_key(ROW_TASK, row_loop(row), row->what)};
-	text_append(buffer, buffer + NAME_SIZE, name_of(awaited->key ? awaited : &unknown, task, NULL));
+
+	text_init(&text, buffer, NAME_SIZE);
+	text_add(&text, name_of(awaited->key ? awaited : &unknown, task, NULL));
 	return buffer;
 }
 

@@ -425,6 +425,8 @@ int epoll_open(const struct reactor_options *options, struct reactor **ret_react
 	list_init(&p->fresh);
 	list_init(&p->aging);
 	p->epoll_fd = p->check_fd = -1;
+	/* Which does not know the call, and would complain of it on stderr. */
+	p->no_pwait2 = RUNNING_ON_VALGRIND;
 	int err = reactor_init(&p->base, &epoll_ops, options);
 
 	if (err == 0)
