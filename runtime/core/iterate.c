@@ -77,16 +77,17 @@ static int wait_for_news(struct async_loop *loop, async_time timeout)
 	return 0;
 }
 
-static void spin_for_jobs(struct async_loop *loop)
+/* Returns the time when it ends; `now` is that when it begins. */
+static async_time spin_for_jobs(struct async_loop *loop, async_time now)
 {
-	async_time end;
+	async_time end = now + SPIN;
 
 	if (loop->jobs == 0 || pool_processors() < 2 || sanitizer_on_valgrind())
-		return;
-	end = clock_now() + SPIN;
-	while (!notified(loop) && clock_now() < end)
+		return now;
+	while (!notified(loop) && (now = clock_now()) < end)
 		for (int i = 0; i < 16 && !notified(loop); i++)
 			cpu_relax();
+	return now;
 }
 
 static bool can_be_woken(const struct async_loop *loop)
@@ -117,10 +118,9 @@ static async_time trim(struct async_loop *loop, async_time now)
 }
 
 /* Every task waits: until when? Gives memory back if that is due before anything else. */
-static async_time idle_timeout(struct async_loop *loop)
+static async_time idle_timeout(struct async_loop *loop, async_time now)
 {
 	async_time deadline = heap_empty(&loop->timers) ? ASYNC_FOREVER : heap_least(&loop->timers);
-	async_time now = clock_now();
 
 	if (loop->trim_at == ASYNC_FOREVER && stack_pool_idle(&loop->stacks))
 		loop->trim_at = now + TRIM_INTERVAL;
@@ -131,14 +131,14 @@ static async_time idle_timeout(struct async_loop *loop)
 	return deadline == ASYNC_FOREVER ? -1 : deadline > now ? deadline - now : 0;
 }
 
-static int wait_real(struct async_loop *loop)
+static int wait_real(struct async_loop *loop, async_time now)
 {
 	if (loop->options.detect_deadlock && heap_empty(&loop->timers) && !can_be_woken(loop))
 		return deadlock(loop);
-	spin_for_jobs(loop);
+	now = spin_for_jobs(loop, now);
 	if (notified(loop))
 		return 0;
-	return wait_for_news(loop, idle_timeout(loop));
+	return wait_for_news(loop, idle_timeout(loop, now));
 }
 
 /* Time passes only when nothing else can happen. */
@@ -175,7 +175,7 @@ static int service(struct async_loop *loop, bool may_wait)
 	}
 	if (may_wait && !loop->ready.head && !notified(loop)) {
 		waits_from = clock_now();
-		error = loop->options.clock == ASYNC_CLOCK_VIRTUAL ? wait_virtual(loop) : wait_real(loop);
+		error = loop->options.clock == ASYNC_CLOCK_VIRTUAL ? wait_virtual(loop) : wait_real(loop, waits_from);
 	} else if (loop->reactor && (loop->single || reactor_pending(loop->reactor) > 0)) {
 		error = wait_in_reactor(loop, 0);
 	}

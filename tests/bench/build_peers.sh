@@ -21,7 +21,7 @@ peer()
 	fi
 }
 
-# Debian's crates are a directory that takes the place of crates.io.
+# Debian's crates are a directory that takes the place of cargo's registry.
 # shellcheck disable=SC2317 # called through `peer`
 build_tokio()
 {
