@@ -237,6 +237,37 @@ static void test_stopped(void **state)
 	close_runner(&runner);
 }
 
+static intptr_t keep_stopping(void *arg)
+{
+	int error;
+
+	(void)arg;
+	do
+		async_loop_stop(async_get_running_loop());
+	while ((error = async_sleep(0)) == 0);
+	note("%s", error == -ECANCELED ? "cancelled" : "closed");
+	return error;
+}
+
+static intptr_t leave_stopping(void *arg)
+{
+	(void)arg;
+	async_release(async_create_task(keep_stopping, NULL));
+	return async_sleep(ASYNC_FOREVER);
+}
+
+/* What stops the loop keeps nobody from being cancelled at the end. */
+static void test_stopped_while_closing(void **state)
+{
+	struct async_runner runner = ASYNC_RUNNER_INIT;
+
+	(void)state;
+	open_runner(&runner);
+	assert_int_equal(async_runner_run(&runner, leave_stopping, NULL), -EINTR);
+	close_runner(&runner);
+	assert_noted("cancelled");
+}
+
 /*** SIGINT ***/
 
 static intptr_t interrupt(void *arg)
@@ -346,6 +377,7 @@ int main(void)
 		TEST(test_misuse),
 		TEST(test_locals),
 		TEST(test_stopped),
+		TEST(test_stopped_while_closing),
 		TEST(test_sigint_cancels_the_main_task),
 		TEST(test_late_sigint),
 		TEST(test_sigint_of_the_program),

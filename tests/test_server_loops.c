@@ -219,25 +219,28 @@ static void loops_share_a_path(void **state)
 	run(share_a_path, NULL);
 }
 
-static intptr_t outlive(void *arg)
+/* Would stop its loop in each iteration, whatever the loop is at. */
+static intptr_t keep_stopping(void *arg)
 {
-	(void)arg;
-	int error = async_sleep(ASYNC_FOREVER);
+	int error;
 
+	(void)arg;
+	do
+		async_loop_stop(async_get_running_loop());
+	while ((error = async_sleep(0)) == 0);
 	atomic_fetch_add(&cancelled, error == -ECANCELED);
 	return error;
 }
 
 static atomic_size_t left;
 
-/* In a further loop: leaves a task there, and would stop the loop. */
+/* In a further loop: leaves a task there. */
 static intptr_t leave_task(async_stream *stream, void *arg)
 {
 	char byte;
 
 	if (!pthread_equal(pthread_self(), *(pthread_t *)arg)) {
-		async_release(async_create_task(outlive, NULL));
-		async_loop_stop(async_get_running_loop());
+		async_release(async_create_task(keep_stopping, NULL));
 		atomic_fetch_add(&left, 1);
 	}
 	ssize_t got = async_stream_read(stream, &byte, 1);

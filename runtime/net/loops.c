@@ -5,15 +5,10 @@
 #include <stdio.h>
 
 #include <async/loop.h>
-#include <async/wait.h>
 
-#include "base/clock.h"
 #include "base/fault.h"
-#include "base/memory.h"
+#include "compose/cancel_all.h"
 #include "net/server.h"
-
-/* How often tasks that swallow a cancellation are asked again. */
-#define SHUTDOWN_INTERVAL (100 * ASYNC_MS)
 
 static intptr_t await_part(void *arg)
 {
@@ -22,32 +17,6 @@ static intptr_t await_part(void *arg)
 	/* Only the server ends it: its tasks are at work. */
 	while (!async_event_is_set(&part->ended))
 		(void)!async_event_wait(&part->ended);
-	return 0;
-}
-
-/* Cancels what the functions of connections have left behind, and waits for it. */
-static intptr_t end_others(void *arg)
-{
-	async_time deadline = async_loop_time(NULL) + ((async_loop *)arg)->options.shutdown_timeout;
-	intptr_t count;
-
-	while ((count = async_all_tasks(NULL, NULL, 0)) > 1 && async_loop_time(NULL) < deadline) {
-		async_task **tasks = mem_array((size_t)count, sizeof(*tasks));
-		size_t others = 0;
-
-		if (!tasks)
-			return -ENOMEM;
-		async_all_tasks(NULL, tasks, (size_t)count);
-		for (intptr_t i = 0; i < count; i++)
-			if (tasks[i] != async_current_task())
-				tasks[others++] = async_ref(tasks[i]);
-		for (size_t i = 0; i < others; i++)
-			async_cancel(tasks[i], "shutdown");
-		(void)!async_wait(tasks, others, ASYNC_WAIT_ALL_COMPLETED, SHUTDOWN_INTERVAL);
-		while (others > 0)
-			async_release(tasks[--others]);
-		mem_free(tasks);
-	}
 	return 0;
 }
 
@@ -69,7 +38,8 @@ static void *run_part(void *arg)
 		server_raise(part->server, SERVER_CLOSING);
 	}
 	async_release(part->main);
-	(void)!async_loop_run_until_complete(loop, async_loop_create_task(loop, end_others, loop, NULL));
+	/* What the functions of connections have left behind. */
+	loop_cancel_all(loop);
 	async_loop_close(loop);
 	atomic_store(&part->over, true);
 	async_handle_post(part->server->parts[0].news);

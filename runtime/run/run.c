@@ -11,16 +11,12 @@
 #include <async/future.h>
 #include <async/loop.h>
 #include <async/task.h>
-#include <async/wait.h>
 
-#include "base/memory.h"
+#include "compose/cancel_all.h"
 #include "core/handle.h"
 #include "core/local.h"
 #include "core/loop.h"
 #include "core/task.h"
-
-/* How often tasks that swallow a cancellation are asked again. */
-#define SHUTDOWN_INTERVAL (100 * ASYNC_MS)
 
 /* One run of the process can have SIGINT. */
 static _Atomic(async_handle *) interrupt_handle;
@@ -127,64 +123,6 @@ static void signals_give_back(const struct signals *signals)
 		quit_give_back();
 }
 
-/* Every task but the one that asks, with a reference each. NULL: there is none, or no memory. */
-static async_task **other_tasks(size_t *ret_count)
-{
-	intptr_t count = async_all_tasks(NULL, NULL, 0);
-	async_task **tasks = mem_array((size_t)count, sizeof(*tasks)), *self = async_current_task();
-	size_t kept = 0;
-
-	*ret_count = 0;
-	if (!tasks)
-		return NULL;
-	async_all_tasks(NULL, tasks, (size_t)count);
-	for (intptr_t i = 0; i < count; i++)
-		if (tasks[i] != self)
-			tasks[kept++] = async_ref(tasks[i]);
-	if (kept == 0) {
-		mem_free(tasks);
-		return NULL;
-	}
-	*ret_count = kept;
-	return tasks;
-}
-
-/* What a task says that was told to end: that it has not, or that it failed. Whoever has a handle may not look any
- * more. */
-static void report_last(async_loop *loop, async_task *task, bool late)
-{
-	if (!future_done(task) && late)
-		loop_report(loop, "ignores its cancellation and is abandoned", task, 0);
-	else if (future_done(task) && task->result < 0 && task->result != -ECANCELED && !task->looked_at)
-		loop_report(loop, "failed while the loop was shut down", task, future_take(task));
-	async_release(task);
-}
-
-/* Cancels everything and waits. What swallows it is asked again, and named when the time is over. */
-static intptr_t shut_down(void *arg)
-{
-	async_loop *loop = arg;
-	async_time deadline = clock_add(loop_now(loop), loop->options.shutdown_timeout);
-	async_task **tasks;
-	size_t count;
-	intptr_t waited = 0;
-
-	while (waited >= 0 && (tasks = other_tasks(&count))) {
-		bool late = loop_now(loop) >= deadline;
-
-		for (size_t i = 0; i < count && !late; i++)
-			async_cancel(tasks[i], "shutdown");
-		if (!late)
-			waited = async_wait(tasks, count, ASYNC_WAIT_ALL_COMPLETED, SHUTDOWN_INTERVAL);
-		for (size_t i = 0; i < count; i++)
-			report_last(loop, tasks[i], late);
-		mem_free(tasks);
-		if (late)
-			break;
-	}
-	return 0;
-}
-
 enum runner_state {
 	RUNNER_NEW, /* what ASYNC_RUNNER_INIT says */
 	RUNNER_OPEN,
@@ -278,7 +216,7 @@ int async_runner_close(struct async_runner *runner)
 	/* Cleaning up is under way: the first SIGINT has nothing to cancel, unless it came in the last run. */
 	struct signals signals = signals_take(runner, false);
 	if (loop->tasks > 0)
-		(void)!async_loop_run_until_complete(loop, async_loop_create_task(loop, shut_down, loop, NULL));
+		loop_cancel_all(loop);
 	async_loop_close(loop);
 	signals_give_back(&signals);
 	async_handle_release(runner->interrupt);
