@@ -121,15 +121,28 @@ void fd_withdraw(struct fd_wait *waiting)
 		task_wake(waiting->task, -EBADF);
 }
 
+static int64_t perform(enum op_code code, int fd, void *buffer, size_t size)
+{
+	struct fd_wait waiting;
+
+	op_init(&waiting.op, code, fd, buffer, size);
+	return fd_perform(&waiting);
+}
+
+int64_t fd_perform_call(int fd, struct call *call)
+{
+	return perform(OP_CALL, fd, call, 0);
+}
+
 ssize_t async_read(int fd, void *buffer, size_t size)
 {
-	return fd_perform(FD_OP(.code = OP_READ, .fd = fd, .buffer = buffer, .size = size));
+	return perform(OP_READ, fd, buffer, size);
 }
 
 ssize_t async_write(int fd, const void *buffer, size_t size)
 {
 	/* OP_WRITE only reads it. */
-	return fd_perform(FD_OP(.code = OP_WRITE, .fd = fd, .buffer = (void *)(uintptr_t)buffer, .size = size));
+	return perform(OP_WRITE, fd, (void *)(uintptr_t)buffer, size);
 }
 
 static ssize_t transfer_parts(enum op_code code, int fd, const struct iovec *parts, int count)
@@ -139,7 +152,7 @@ static ssize_t transfer_parts(enum op_code code, int fd, const struct iovec *par
 
 	if (count < 0 || count > IOV_MAX || (count > 0 && !parts))
 		return -EINVAL;
-	return fd_perform(FD_OP(.code = (uint8_t)code, .fd = fd, .buffer = &message));
+	return perform(code, fd, &message, 0);
 }
 
 ssize_t async_readv(int fd, const struct iovec *parts, int count)
@@ -154,9 +167,13 @@ ssize_t async_writev(int fd, const struct iovec *parts, int count)
 
 int async_poll(int fd, short events)
 {
+	struct fd_wait waiting;
+
 	if (!events)
 		return -EINVAL;
-	return (int)fd_perform(FD_OP(.code = OP_POLL, .fd = fd, .events = events));
+	op_init(&waiting.op, OP_POLL, fd, NULL, 0);
+	waiting.op.events = events;
+	return (int)fd_perform(&waiting);
 }
 
 /* Waits for what was pending, come what may: the descriptor must not be closed before. */

@@ -3,6 +3,7 @@
 #define IO_FD_H
 
 #include "core/task.h"
+#include "reactor/call.h"
 #include "reactor/op.h"
 
 /* A task that waits for an operation. */
@@ -17,8 +18,8 @@ void fd_completed(struct async_loop *loop, const struct op *op);
 /* Carries an operation out for the calling task; its upper half is filled in but for `complete`. Returns its result, or
  * -EPERM outside a task, -ECANCELED, or the error with which the reactor could not be opened. */
 int64_t fd_perform(struct fd_wait *waiting);
-/* What it is given: filled in where the reactor works on it, because copying an operation costs more than it does. */
-#define FD_OP(...) (&(struct fd_wait){.op = {__VA_ARGS__}})
+/* The same of a call on files. `fd` is the descriptor whose closing ends it; negative: there is none. */
+int64_t fd_perform_call(int fd, struct call *call);
 
 /* The same for `waiting->task`, which runs, in memory that somebody else sees too: who may end the wait with -EBADF, as
  * if the descriptor were closed. Nothing to do if the operation has completed. */

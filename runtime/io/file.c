@@ -8,23 +8,17 @@
 #include "io/fd.h"
 #include "reactor/call.h"
 
-/* `fd` is the descriptor whose closing ends it; negative: there is none. */
-static int64_t perform(int fd, struct call call)
+static int64_t perform_on(int fd, struct call *call)
 {
-	return fd_perform(FD_OP(.code = OP_CALL, .fd = fd, .buffer = &call));
+	call->fd = fd;
+	return fd < 0 ? -EBADF : fd_perform_call(fd, call);
 }
 
-static int64_t perform_on(int fd, struct call call)
+static int64_t perform_at(const char *path, struct call *call)
 {
-	call.fd = fd;
-	return fd < 0 ? -EBADF : perform(fd, call);
-}
-
-static int64_t perform_at(const char *path, struct call call)
-{
-	call.fd = AT_FDCWD;
-	call.path = path;
-	return path ? perform(-1, call) : -EINVAL;
+	call->fd = AT_FDCWD;
+	call->path = path;
+	return path ? fd_perform_call(-1, call) : -EINVAL;
 }
 
 int async_openat(int dirfd, const char *path, int flags, mode_t mode)
@@ -32,7 +26,7 @@ int async_openat(int dirfd, const char *path, int flags, mode_t mode)
 	if (!path)
 		return -EINVAL;
 	/* The directory of an absolute path means nothing. */
-	return (int)perform(path[0] == '/' ? -1 : dirfd, (struct call){
+	return (int)fd_perform_call(path[0] == '/' ? -1 : dirfd, &(struct call){
 		.code = CALL_OPENAT, .fd = dirfd, .path = path, .flags = flags | O_CLOEXEC, .mode = mode});
 }
 
@@ -46,7 +40,7 @@ static ssize_t transfer(enum call_code code, int fd, const struct iovec *parts, 
 	if (count < 0 || count > IOV_MAX || (count > 0 && !parts) || offset < 0)
 		return -EINVAL;
 	/* The call only reads the array. */
-	return perform_on(fd, (struct call){
+	return perform_on(fd, &(struct call){
 		.code = (uint8_t)code, .parts = (struct iovec *)(uintptr_t)parts, .count = count, .offset = offset});
 }
 
@@ -74,12 +68,12 @@ ssize_t async_pwrite(int fd, const void *buffer, size_t size, off_t offset)
 
 int async_fsync(int fd)
 {
-	return (int)perform_on(fd, (struct call){.code = CALL_FSYNC});
+	return (int)perform_on(fd, &(struct call){.code = CALL_FSYNC});
 }
 
 int async_fdatasync(int fd)
 {
-	return (int)perform_on(fd, (struct call){.code = CALL_FDATASYNC});
+	return (int)perform_on(fd, &(struct call){.code = CALL_FDATASYNC});
 }
 
 static int stat_at(const char *path, struct stat *ret_stat, int flags)
@@ -88,7 +82,7 @@ static int stat_at(const char *path, struct stat *ret_stat, int flags)
 
 	if (!ret_stat)
 		return -EINVAL;
-	int error = (int)perform_at(path, (struct call){.code = CALL_FSTATAT, .buffer = &st, .flags = flags});
+	int error = (int)perform_at(path, &(struct call){.code = CALL_FSTATAT, .buffer = &st, .flags = flags});
 	if (error == 0)
 		*ret_stat = st;
 	return error;
@@ -110,7 +104,7 @@ int async_fstat(int fd, struct stat *ret_stat)
 
 	if (!ret_stat)
 		return -EINVAL;
-	int error = (int)perform_on(fd, (struct call){
+	int error = (int)perform_on(fd, &(struct call){
 		.code = CALL_FSTATAT, .path = "", .buffer = &st, .flags = AT_EMPTY_PATH});
 	if (error == 0)
 		*ret_stat = st;
@@ -121,35 +115,35 @@ int async_rename(const char *from, const char *to)
 {
 	if (!to)
 		return -EINVAL;
-	return (int)perform_at(from, (struct call){.code = CALL_RENAMEAT, .to_fd = AT_FDCWD, .to_path = to});
+	return (int)perform_at(from, &(struct call){.code = CALL_RENAMEAT, .to_fd = AT_FDCWD, .to_path = to});
 }
 
 int async_unlink(const char *path)
 {
-	return (int)perform_at(path, (struct call){.code = CALL_UNLINKAT});
+	return (int)perform_at(path, &(struct call){.code = CALL_UNLINKAT});
 }
 
 int async_rmdir(const char *path)
 {
-	return (int)perform_at(path, (struct call){.code = CALL_UNLINKAT, .flags = AT_REMOVEDIR});
+	return (int)perform_at(path, &(struct call){.code = CALL_UNLINKAT, .flags = AT_REMOVEDIR});
 }
 
 int async_mkdir(const char *path, mode_t mode)
 {
-	return (int)perform_at(path, (struct call){.code = CALL_MKDIRAT, .mode = mode});
+	return (int)perform_at(path, &(struct call){.code = CALL_MKDIRAT, .mode = mode});
 }
 
 int async_truncate(const char *path, off_t length)
 {
-	return (int)perform_at(path, (struct call){.code = CALL_TRUNCATE, .offset = length});
+	return (int)perform_at(path, &(struct call){.code = CALL_TRUNCATE, .offset = length});
 }
 
 int async_ftruncate(int fd, off_t length)
 {
-	return (int)perform_on(fd, (struct call){.code = CALL_FTRUNCATE, .offset = length});
+	return (int)perform_on(fd, &(struct call){.code = CALL_FTRUNCATE, .offset = length});
 }
 
 ssize_t async_getdents(int fd, void *buffer, size_t size)
 {
-	return perform_on(fd, (struct call){.code = CALL_GETDENTS, .buffer = buffer, .size = size});
+	return perform_on(fd, &(struct call){.code = CALL_GETDENTS, .buffer = buffer, .size = size});
 }

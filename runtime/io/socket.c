@@ -49,22 +49,22 @@ static void *unconst(const void *buffer)
 
 int async_accept(int fd, struct sockaddr *address, socklen_t *size)
 {
-	return (int)fd_perform(FD_OP(
-		.code = OP_ACCEPT,
-		.fd = fd,
-		.flags = SOCK_NONBLOCK | SOCK_CLOEXEC,
-		.buffer = address,
-		.size = address && size ? *size : 0,
-		.length = address ? size : NULL));
+	struct fd_wait waiting;
+
+	op_init(&waiting.op, OP_ACCEPT, fd, address, address && size ? *size : 0);
+	waiting.op.flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+	waiting.op.length = address ? size : NULL;
+	return (int)fd_perform(&waiting);
 }
 
 int async_connect(int fd, const struct sockaddr *address, socklen_t size)
 {
 	async_time delay = BACKLOG_WAIT_MIN;
+	struct fd_wait waiting;
 
 	for (;;) {
-		int error = (int)fd_perform(
-			FD_OP(.code = OP_CONNECT, .fd = fd, .buffer = unconst(address), .size = size));
+		op_init(&waiting.op, OP_CONNECT, fd, unconst(address), size);
+		int error = (int)fd_perform(&waiting);
 
 		if (error != OP_BACKLOG_FULL)
 			return error;
@@ -76,38 +76,39 @@ int async_connect(int fd, const struct sockaddr *address, socklen_t size)
 	}
 }
 
-static ssize_t transfer(struct fd_wait *wait)
+static ssize_t transfer(enum op_code code, int fd, void *buffer, size_t size, int flags)
 {
-	return wait->op.flags & MSG_WAITALL ? -EINVAL : fd_perform(wait);
+	struct fd_wait waiting;
+
+	if (flags & MSG_WAITALL)
+		return -EINVAL;
+	op_init(&waiting.op, code, fd, buffer, size);
+	waiting.op.flags = flags;
+	return fd_perform(&waiting);
 }
 
 ssize_t async_recv(int fd, void *buffer, size_t size, int flags)
 {
-	return transfer(FD_OP(.code = OP_RECV, .fd = fd, .flags = flags, .buffer = buffer, .size = size));
+	return transfer(OP_RECV, fd, buffer, size, flags);
 }
 
 ssize_t async_send(int fd, const void *buffer, size_t size, int flags)
 {
-	return transfer(FD_OP(.code = OP_SEND, .fd = fd, .flags = flags, .buffer = unconst(buffer), .size = size));
+	return transfer(OP_SEND, fd, unconst(buffer), size, flags);
 }
 
 ssize_t async_recvmsg(int fd, struct msghdr *message, int flags)
 {
 	if (!message)
 		return -EINVAL;
-	return transfer(FD_OP(
-		.code = OP_RECVMSG,
-		.fd = fd,
-		.flags = flags,
-		.buffer = message,
-		.size = message->msg_name ? message->msg_namelen : 0));
+	return transfer(OP_RECVMSG, fd, message, message->msg_name ? message->msg_namelen : 0, flags);
 }
 
 ssize_t async_sendmsg(int fd, const struct msghdr *message, int flags)
 {
 	if (!message)
 		return -EINVAL;
-	return transfer(FD_OP(.code = OP_SENDMSG, .fd = fd, .flags = flags, .buffer = unconst(message)));
+	return transfer(OP_SENDMSG, fd, unconst(message), 0, flags);
 }
 
 ssize_t async_recvfrom(int fd, void *buffer, size_t size, int flags, struct sockaddr *address, socklen_t *address_size)

@@ -70,7 +70,7 @@ static int64_t perform_in_worker(struct call call)
 	if (own < 0)
 		return own;
 	call.fd = own;
-	int64_t count = fd_perform(FD_OP(.code = OP_CALL, .fd = call.to_fd, .buffer = &call));
+	int64_t count = fd_perform_call(call.to_fd, &call);
 
 	close(own);
 	return count;
@@ -80,7 +80,7 @@ static int64_t perform(struct call call)
 {
 	if (call.to_kind == FD_FILE)
 		return perform_in_worker(call);
-	return fd_perform(FD_OP(.code = OP_CALL, .fd = call.to_fd, .buffer = &call));
+	return fd_perform_call(call.to_fd, &call);
 }
 
 static ssize_t move(struct call call, bool waits)

@@ -32,8 +32,7 @@ static ssize_t receive(async_stream *stream, void *buffer, size_t size)
 	/* The peer may wait for that before it says more. */
 	if (!list_empty(&stream->dirty))
 		stream_flush(stream);
-	wait->op = (struct op){
-		.code = stream->is_socket ? OP_RECV : OP_READ, .fd = stream->fd, .buffer = buffer, .size = size};
+	op_init(&wait->op, stream->is_socket ? OP_RECV : OP_READ, stream->fd, buffer, size);
 	ssize_t count = fd_perform_in(wait);
 
 	if (stream->state != STREAM_OPEN)

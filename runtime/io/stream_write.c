@@ -91,13 +91,8 @@ static void on_sent(struct op *op)
 
 static void prepare(async_stream *stream, void *data, size_t size)
 {
-	stream->op = (struct op){
-		.code = stream->is_socket ? OP_SEND : OP_WRITE,
-		.fd = stream->fd,
-		.buffer = data,
-		.size = size,
-		.complete = on_sent,
-	};
+	op_init(&stream->op, stream->is_socket ? OP_SEND : OP_WRITE, stream->fd, data, size);
+	stream->op.complete = on_sent;
 }
 
 /* True if it completed at once. */

@@ -30,10 +30,6 @@ void buffer_hand_over_other(const struct op *op)
 	const struct msghdr *message = op->buffer;
 
 	switch (op->code) {
-	case OP_RECV:
-		buffer_check_writable(op->buffer, op->size);
-		break;
-	case OP_SEND:
 	case OP_CONNECT:
 		buffer_check_readable(op->buffer, op->size);
 		break;
@@ -79,8 +75,6 @@ void buffer_take_back_other(const struct op *op, int64_t result)
 
 	if (op->code == OP_READV) {
 		take_back_parts(message->msg_iov, message->msg_iovlen, (size_t)result);
-	} else if (op->code == OP_RECV) {
-		(void)VALGRIND_MAKE_MEM_DEFINED(op->buffer, least((size_t)result, op->size));
 	} else if (op->code == OP_RECVMSG) {
 		take_back_message(op->buffer, op->size, (size_t)result);
 	} else if (call && call->code == CALL_PREADV) {

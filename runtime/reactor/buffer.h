@@ -45,7 +45,7 @@
 #define ORDER_ACQUIRE(address) ((void)(address))
 #endif
 
-/* The same of what is no plain read or write. */
+/* The same of what is not one buffer. */
 void buffer_hand_over_other(const struct op *op);
 void buffer_take_back_other(const struct op *op, int64_t result);
 
@@ -73,9 +73,9 @@ static inline void buffer_check_writable(void *buffer, size_t size)
 
 static inline void buffer_hand_over(struct op *op)
 {
-	if (op->code == OP_READ)
+	if (op->code == OP_READ || op->code == OP_RECV)
 		buffer_check_writable(op->buffer, op->size);
-	else if (op->code == OP_WRITE)
+	else if (op->code == OP_WRITE || op->code == OP_SEND)
 		buffer_check_readable(op->buffer, op->size);
 	else if (op->code != OP_POLL)
 		buffer_hand_over_other(op);
@@ -85,9 +85,13 @@ static inline void buffer_hand_over(struct op *op)
 static inline void buffer_take_back(struct op *op, int64_t result)
 {
 	ORDER_ACQUIRE(op);
-	if (op->code == OP_READ && result > 0)
+	if (result < 0 || op->code == OP_SEND)
+		return;
+	if (op->code == OP_READ)
 		(void)VALGRIND_MAKE_MEM_DEFINED(op->buffer, (size_t)result);
-	else if (op->code > OP_WRITE && result >= 0)
+	else if (op->code == OP_RECV) /* with MSG_TRUNC it says how much there was */
+		(void)VALGRIND_MAKE_MEM_DEFINED(op->buffer, (size_t)result < op->size ? (size_t)result : op->size);
+	else if (op->code > OP_WRITE)
 		buffer_take_back_other(op, result);
 }
 
