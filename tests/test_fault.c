@@ -456,7 +456,8 @@ static void fail_each(intptr_t (*how)(async_fn *), async_fn *fn, int error)
 		if (result < -4095)
 			fail_msg("call %lu failing gives %ld, which is no errno", nth, (long)result);
 		if (alive != 0)
-			fail_msg("call %lu failing (result %ld): %d arguments or results left", nth, (long)result, alive);
+			fail_msg("call %lu failing (result %ld): %d arguments or results left", nth, (long)result,
+				 alive);
 		if (leaks != 0)
 			fail_msg("call %lu failing (result %ld): %d futures leaked", nth, (long)result, leaks);
 		if (seen >= nth)

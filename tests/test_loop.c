@@ -287,7 +287,8 @@ static void slow_tasks_are_named_in_debug_mode(void **state)
 
 	options.debug = false;
 	loop = loop_with(&options);
-	assert_int_equal(async_loop_run_until_complete(loop, async_loop_create_task(loop, give_way_once, NULL, NULL)), 0);
+	task = async_loop_create_task(loop, give_way_once, NULL, NULL);
+	assert_int_equal(async_loop_run_until_complete(loop, task), 0);
 	loop_end(loop);
 	assert_int_equal(reports.count, 0);
 }

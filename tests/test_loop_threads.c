@@ -218,8 +218,9 @@ static void *kill_when_asleep(void *arg)
 	const struct killer *killer = arg;
 
 	await_asleep(killer->loop);
-	/* ThreadSanitizer holds a handler back until its thread makes a call that it intercepts; a wait in io_uring is
-	 * none. There the handler runs in this thread, which is as good for the race and does not interrupt the wait. */
+	/* ThreadSanitizer holds a handler back until its thread makes a call that it intercepts; a wait in io_uring
+	 * is none. There the handler runs in this thread, which is as good for the race and does not interrupt the
+	 * wait. */
 	pthread_kill(under_tool("tsan") ? pthread_self() : killer->victim, SIGUSR1);
 	return NULL;
 }

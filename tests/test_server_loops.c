@@ -354,7 +354,7 @@ static void a_child_leaves_the_server_alone(void **state)
 	pid_t child = fork();
 	if (child == 0) {
 		if (async_runner_close(&runner) == 0 && write(done[1], "x", 1) == 1)
-			/* Leak checkers would look at what another thread was about to note down when this one forked. */
+			/* Leak checkers would look at what another thread was about to note when this one forked. */
 			raise(SIGKILL);
 		_exit(1);
 	}

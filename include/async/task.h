@@ -103,8 +103,8 @@ struct async_task_stats {
 	uint64_t id;                 /* the N of "Task-N" */
 	enum async_task_state state;
 	const char *waits_for;       /* a static string, such as "sleep"; NULL unless it waits */
-	/* When it began to run or to wait, on CLOCK_MONOTONIC; without accounts the time of the loop's last service before
-	 * it began to wait, else -1. */
+	/* When it began to run or to wait, on CLOCK_MONOTONIC; without accounts the time of the loop's last service
+	 * before it began to wait, else -1. */
 	async_time since;
 	async_time ran;              /* accounts: time on the processor */
 	int64_t switches;            /* accounts: times that it was given the processor */

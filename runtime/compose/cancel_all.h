@@ -5,8 +5,8 @@
 
 #include "core/loop.h"
 
-/* Runs the loop until every task in it has been cancelled and has ended, or `shutdown_timeout` has passed; reports those
- * that have not, and failures nobody has looked at. */
+/* Runs the loop until every task in it has been cancelled and has ended, or `shutdown_timeout` has passed; reports
+ * those that have not, and failures nobody has looked at. */
 void loop_cancel_all(struct async_loop *loop);
 
 #endif

@@ -5,8 +5,8 @@
  * if the slice is still the same afterwards.
  *
  * Two locks. `control` is held by those who begin or end watching, as long as a thread is started or joined; `lock`,
- * for the list of loops, never for long, and never while something is asked of the dynamic linker or of malloc, whose locks
- * the blocked thread may hold. A fork takes both, so that a child finds the state whole, and forgets it.
+ * for the list of loops, never for long, and never while something is asked of the dynamic linker or of malloc, whose
+ * locks the blocked thread may hold. A fork takes both, so that a child finds the state whole, and forgets it.
  */
 #include "introspect/watchdog.h"
 
