@@ -104,6 +104,26 @@ static void others_stay_pending(void **state)
 	assert_int_equal(reports.count, 0);
 }
 
+static intptr_t stop_and_return(void *arg)
+{
+	async_loop_stop(async_get_running_loop());
+	return (intptr_t)arg;
+}
+
+/* The callback that would have stopped the first run comes in the second. */
+static void a_stop_at_the_end_stops_no_later_run(void **state)
+{
+	async_loop *loop = loop_virtual();
+	int turns = 0;
+
+	(void)state;
+	async_task *task = async_loop_create_task(loop, stop_and_return, (void *)5, NULL);
+	assert_int_equal(async_loop_run_until_complete(loop, task), 5);
+	task = async_loop_create_task(loop, count_turns, &turns, NULL);
+	assert_int_equal(async_loop_run_until_complete(loop, task), 3);
+	loop_end(loop);
+}
+
 static void stop_now(void *arg)
 {
 	async_loop_stop(arg);
@@ -408,6 +428,7 @@ int main(void)
 		TEST(stop_lets_the_batch_finish),
 		TEST(a_stop_before_the_run_gives_one_poll),
 		TEST(others_stay_pending),
+		TEST(a_stop_at_the_end_stops_no_later_run),
 		TEST(a_stopped_run_leaves_its_future_pending),
 		TEST(runs_until_a_plain_future_is_done),
 		TEST(runs_do_not_nest),

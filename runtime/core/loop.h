@@ -114,6 +114,7 @@ struct async_loop {
 	atomic_bool running;
 	pid_t thread;                  /* that runs it, or ran it last; 0: none yet */
 	atomic_bool stopping;
+	const async_future *until;     /* the run ends when it is done; NULL: it does not end by itself */
 	atomic_int refuses;            /* 0, -ESHUTDOWN once closed, -EPERM in a forked child */
 	bool single;                   /* exactly one iteration was asked for */
 	int poll_fd, timer_fd;         /* for embedding; -1 until asked for */

@@ -68,10 +68,14 @@ int async_loop_run_forever(async_loop *loop)
 	return error;
 }
 
+/* If something else stopped the run in which the future was done, this comes in a later one, which it does not
+ * concern. */
 static void stop_when_done(async_future *future, void *arg)
 {
-	(void)future;
-	async_loop_stop(arg);
+	async_loop *loop = arg;
+
+	if (loop->until == future)
+		async_loop_stop(loop);
 }
 
 intptr_t async_loop_run_until_complete(async_loop *loop, async_future *future)
@@ -97,8 +101,10 @@ intptr_t async_loop_run_until_complete(async_loop *loop, async_future *future)
 	}
 	result = async_add_done_callback(future, stop_when_done, loop);
 	if (result == 0) {
+		loop->until = future;
 		int error = async_loop_run_forever(loop);
 
+		loop->until = NULL;
 		async_remove_done_callback(future, stop_when_done, loop);
 		result = future_done(future) ? future_take(future) : error ? error : -EINTR;
 	}
