@@ -3,9 +3,12 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "io/stream.h"
 
 void peer_sockets(enum peer_kind kind, int fds[2])
 {
@@ -135,4 +138,53 @@ void stream_run(async_fn *fn)
 
 	assert_int_equal(run_virtual(fn, NULL), 0);
 	assert_int_equal(open_descriptors(), before);
+}
+
+bool holds_nothing(const async_stream *stream)
+{
+	return !stream->input.data && !stream->sending.data && !stream->pending.data;
+}
+
+void assert_line(async_stream *stream, const char *expected)
+{
+	char *line = NULL;
+	ssize_t size = async_stream_readline(stream, &line);
+
+	assert_int_equal(size, strlen(expected));
+	if (size > 0)
+		assert_memory_equal(line, expected, size);
+}
+
+intptr_t note_lines(void *arg)
+{
+	struct peer *peer = arg;
+	char *line;
+	ssize_t size;
+
+	while ((size = async_stream_readline(peer->stream, &line)) > 0)
+		note("%.*s", (int)size - 1, line);
+	note("%d", (int)size);
+	return size;
+}
+
+void write_text(async_stream *stream, const char *text)
+{
+	assert_int_equal(async_stream_write(stream, text, strlen(text)), 0);
+}
+
+char *pattern(size_t size)
+{
+	char *data = malloc(size);
+
+	for (size_t i = 0; i < size; i++)
+		data[i] = (char)(i ^ (i >> 8) ^ (i >> 16));
+	return data;
+}
+
+intptr_t drain_and_note(void *stream)
+{
+	int error = async_stream_drain(stream);
+
+	note("%d", error);
+	return error;
 }

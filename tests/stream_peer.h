@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A stream and the other end of its descriptor, which the tests use without the library. */
+/* A stream and the other end of its descriptor, which the tests use without the library; what is done with streams. */
 #ifndef TESTS_STREAM_PEER_H
 #define TESTS_STREAM_PEER_H
 
@@ -41,5 +41,24 @@ void peer_end(struct peer *peer);
 
 /* Runs `fn(NULL)` as a task on the virtual clock: it gives 0, and no descriptor is left. */
 void stream_run(async_fn *fn);
+
+/* Options with one or two things in them. */
+#define LIMITED(n) (&(struct async_stream_options){.size = sizeof(struct async_stream_options), .limit = (n)})
+#define WATER(high, low) \
+	(&(struct async_stream_options){ \
+		.size = sizeof(struct async_stream_options), .high_water = (high), .low_water = (low)})
+
+/* It has no buffer at this time. */
+bool holds_nothing(const async_stream *stream);
+/* What a read gave, compared with a text. */
+void assert_line(async_stream *stream, const char *expected);
+/* A reader as a task: the lines that it gets are noted, separated by blanks. */
+intptr_t note_lines(void *peer);
+/* Writes, which must not fail. */
+void write_text(async_stream *stream, const char *text);
+/* Bytes that tell where they belong; to be freed. */
+char *pattern(size_t size);
+/* Drains as a task, and notes how that ended. */
+intptr_t drain_and_note(void *stream);
 
 #endif
