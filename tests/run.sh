@@ -13,8 +13,8 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
 # These do not depend on the backend or the switch, or go through both themselves.
-once=" test_base test_context test_list test_reactor test_reactor_descriptors test_reactor_faults \
-test_reactor_operations test_stack test_stack_faults test_timer_heap test_worker test_worker_shutdown \
+once=" test_base test_context test_reactor test_reactor_descriptors test_reactor_faults \
+test_reactor_operations test_stack test_stack_faults test_worker test_worker_shutdown \
 test_worker_threads "
 
 ### The tool that watches

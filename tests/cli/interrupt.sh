@@ -12,28 +12,10 @@ start()
 	exec 3>fifo
 }
 
-# Processor time of the main thread, in clock ticks; then $state.
-ticks()
-{
-	read -r -a fields <"/proc/$pid/task/$pid/stat"
-	state=${fields[2]}
-	ticks=$((fields[13] + fields[14]))
-}
-
-settled()
-{
-	ticks
-	[ "$state" = S ] || [ $((ticks - began)) -gt 20 ]
-}
-
-# The main thread waits, or has computed for a while: ThreadSanitizer keeps a signal for the stack on which it came, so it
-# must not be that of a task which is about to end, or to wait for long.
 # shellcheck disable=SC2034
 interrupt()
 {
-	ticks
-	began=$ticks
-	eventually settled
+	settle $pid
 	kill -INT $pid
 	wait $pid
 	status=$?

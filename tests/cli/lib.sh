@@ -97,6 +97,28 @@ eventually()
 	done
 }
 
+# ticks PID: processor time of its main thread, in clock ticks; then $state.
+ticks()
+{
+	read -r -a fields <"/proc/$1/task/$1/stat"
+	state=${fields[2]}
+	ticks=$((fields[13] + fields[14]))
+}
+
+settled()
+{
+	ticks "$1"
+	[ "$state" = S ] || [ $((ticks - $2)) -gt 20 ]
+}
+
+# settle PID: until its main thread waits, or has computed for a while. ThreadSanitizer keeps a signal for the stack on
+# which it comes, so it must not be that of a task which is about to end, or to wait for long.
+settle()
+{
+	ticks "$1"
+	eventually settled "$1" "$ticks"
+}
+
 # A JSON parser in awk, so that no package is needed: fails unless the file `out` is one value.
 is_json()
 {

@@ -100,6 +100,8 @@ none_left_over()
 
 start()
 {
+	# Nobody must find there what an earlier one wrote.
+	rm -f out err
 	set -m
 	"$ASYNCCTL" "$@" </dev/null >out 2>err &
 	pid=$!
@@ -112,6 +114,7 @@ test_interruption()
 	for workers in 1 4; do
 		start run primes --mode=procs --workers=$workers 7 18446744073709551557 18446744073709551533
 		eventually grep -q '^7 is a prime number' out
+		settle $pid
 		kill -INT -- -$pid
 		wait $pid
 		status=$?
