@@ -2,36 +2,14 @@
 /* The trace: what is told of tasks, loops and workers, out of rings that are written while they are read. */
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/fault.h"
 #include "base/trace.h"
-#include "harness.h"
-
-#define TRACKS_MAX 70000u
-
-/* What a reading gave, as text: the spans of each track in their order, and the flows. */
-static struct {
-	struct track {
-		enum async_trace_track kind;
-		char name[ASYNC_TASK_NAME_MAX];
-		char spans[400];
-		async_time end; /* of its last span */
-		async_time longest;
-	} tracks[TRACKS_MAX];
-	uint32_t count;
-	char flows[4000];
-	char counters[2000];
-	uint64_t lost;
-	size_t records, overlaps, backwards;
-	bool ended;
-} seen;
+#include "trace_peers.h"
 
 static struct track *track_named(const char *name)
 {
@@ -40,90 +18,6 @@ static struct track *track_named(const char *name)
 			return &seen.tracks[i];
 	fail_msg("no track is named %s", name);
 	return NULL;
-}
-
-static void append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void append(char *text, size_t size, const char *format, ...)
-{
-	size_t used = strlen(text);
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text + used, size - used, format, args);
-	va_end(args);
-}
-
-static int look(const struct async_trace_record *record, void *arg)
-{
-	static const char *const states[] = {"running", "ready", "waits", "callback"};
-	struct track *track = &seen.tracks[record->track];
-
-	(void)arg;
-	assert_true(record->track < TRACKS_MAX && record->other < TRACKS_MAX);
-	assert_false(seen.ended);
-	seen.records++;
-	seen.backwards += record->end < record->begin;
-	switch (record->type) {
-	case ASYNC_TRACE_NEW:
-		assert_true(record->track <= seen.count + 1);
-		seen.count = record->track > seen.count ? record->track : seen.count;
-		track->kind = record->kind;
-		snprintf(track->name, sizeof(track->name), "%s", record->name);
-		break;
-	case ASYNC_TRACE_SPAN:
-		assert_true(record->track > 0 && record->track <= seen.count);
-		seen.overlaps += record->begin < track->end;
-		track->end = record->end;
-		track->longest = record->end - record->begin > track->longest ? record->end - record->begin
-									       : track->longest;
-		append(track->spans, sizeof(track->spans), "%s%s", *track->spans ? ", " : "", states[record->state]);
-		if (record->name && record->state == ASYNC_TRACE_PARKED)
-			append(track->spans, sizeof(track->spans), " for %s", record->name);
-		break;
-	case ASYNC_TRACE_FLOW:
-		append(seen.flows, sizeof(seen.flows), "%s %s %s; ", seen.tracks[record->other].name, record->name,
-		       track->name);
-		break;
-	case ASYNC_TRACE_COUNTER:
-		append(seen.counters, sizeof(seen.counters), "%s %llu; ", record->name,
-		       (unsigned long long)record->value);
-		break;
-	case ASYNC_TRACE_LOST:
-		seen.lost = record->value;
-		seen.ended = true;
-	}
-	return 0;
-}
-
-static void read_all(void)
-{
-	memset(&seen, 0, sizeof(seen));
-	assert_int_equal(async_trace_read(look, NULL), 0);
-	assert_true(seen.ended);
-	assert_int_equal(seen.overlaps, 0);
-	assert_int_equal(seen.backwards, 0);
-}
-
-static void start(void)
-{
-	assert_int_equal(async_trace_start(NULL), 0);
-}
-
-/* Runs `fn` on a virtual clock with the trace on, and reads what was recorded. */
-static void trace(async_fn *fn)
-{
-	start();
-	assert_int_equal(run_virtual(fn, NULL), 0);
-	async_trace_stop();
-	read_all();
-}
-
-static async_task *named(const char *name, async_fn *fn, void *arg)
-{
-	struct async_task_options options = ASYNC_TASK_OPTIONS_INIT;
-
-	options.name = name;
-	return async_create_task_with(fn, arg, &options);
 }
 
 static intptr_t wait_for_event(void *event)
@@ -201,12 +95,6 @@ static void test_the_loop_itself(void **state)
 	assert_non_null(strstr(seen.counters, "tasks 1; "));
 }
 
-static intptr_t nothing(void *arg)
-{
-	(void)arg;
-	return 0;
-}
-
 static intptr_t many_ready(void *arg)
 {
 	async_task *tasks[5];
@@ -272,19 +160,6 @@ static void test_a_task_that_never_runs(void **state)
 	(void)state;
 	trace(cancel_before_it_runs);
 	assert_string_equal(track_named("never")->spans, "ready");
-}
-
-static intptr_t rename_task(void *arg)
-{
-	(void)arg;
-	async_task_set_name(async_current_task(), "\"after\"\n\xff");
-	return async_sleep(1);
-}
-
-static intptr_t rename_and_end(void *arg)
-{
-	(void)arg;
-	return async_await(named("before", rename_task, NULL));
 }
 
 static void test_names_outlive_their_tasks(void **state)
@@ -449,202 +324,6 @@ static void test_reading_what_is_written(void **state)
 	assert_true(seen.lost > 0);
 }
 
-static char *contents(const char *path)
-{
-	static char text[1 << 20];
-	int fd = open(path, O_RDONLY);
-
-	assert_true(fd >= 0);
-	ssize_t size = read(fd, text, sizeof(text) - 1);
-	assert_true(size >= 0);
-	text[size] = '\0';
-	close(fd);
-	return text;
-}
-
-static size_t occurrences(const char *text, const char *word)
-{
-	size_t count = 0;
-
-	for (const char *at = text; (at = strstr(at, word)); at++)
-		count++;
-	return count;
-}
-
-static const char *temporary(void)
-{
-	static char path[] = "/tmp/async-trace-XXXXXX";
-
-	memcpy(path + sizeof(path) - 7, "XXXXXX", 6);
-	int fd = mkstemp(path);
-	assert_true(fd >= 0);
-	close(fd);
-	return path;
-}
-
-static void test_json(void **state)
-{
-	const char *path = temporary();
-	int fd = open(path, O_WRONLY);
-
-	(void)state;
-	trace(rename_and_end);
-	assert_int_equal(async_trace_write(fd), 0);
-	close(fd);
-	const char *text = contents(path);
-	unlink(path);
-	assert_non_null(strstr(text, "\"name\":\"\\\"after\\\"\\u000a\\ufffd\""));
-	assert_non_null(strstr(text, "\"name\":\"waits for \\\"after\\\""));
-	assert_true(occurrences(text, "\"ph\":\"s\"") > 0);
-	assert_int_equal(occurrences(text, "\"ph\":\"s\""), occurrences(text, "\"ph\":\"f\""));
-	assert_int_equal(occurrences(text, "{"), occurrences(text, "}"));
-	assert_non_null(strstr(text, "\n],\"otherData\":{\"lost\":0}}\n"));
-}
-
-static intptr_t two_slices(void *arg)
-{
-	(void)arg;
-	give_way(2);
-	return 0;
-}
-
-static void test_written_on_a_slow_task(void **state)
-{
-	struct async_trace_options options = ASYNC_TRACE_OPTIONS_INIT;
-	struct async_options loop = test_options();
-	const char *path = temporary();
-
-	(void)state;
-	loop.slow_task = 1;
-	options.path = path;
-	options.on_slow_task = true;
-	assert_int_equal(async_trace_start(&options), 0);
-	loop_end(loop_with(&loop));
-	assert_int_equal(run_with(two_slices, NULL, &loop), 0);
-	async_trace_stop();
-	assert_non_null(strstr(contents(path), "\"name\":\"Task-1\""));
-	unlink(path);
-}
-
-static void in_child(void (*fn)(const char *path), const char *path, char *said, size_t size, int *status)
-{
-	stderr_capture();
-	pid_t pid = fork();
-	if (pid == 0) {
-		fn(path);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, status, 0), pid);
-	stderr_release(said, size);
-}
-
-static intptr_t abort_task(void *arg)
-{
-	(void)arg;
-	abort();
-}
-
-static void crash(const char *path)
-{
-	struct async_trace_options options = ASYNC_TRACE_OPTIONS_INIT;
-
-	signal(SIGABRT, SIG_DFL);
-	options.path = path;
-	options.on_crash = true;
-	if (async_trace_start(&options) == 0)
-		async_run(abort_task, NULL);
-}
-
-static void test_written_in_a_crash(void **state)
-{
-	const char *path = temporary();
-	char said[8192];
-	int status;
-
-	(void)state;
-	in_child(crash, path, said, sizeof(said), &status);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-	assert_non_null(strstr(said, "async: crashed; the trace is in /tmp/"));
-	const char *text = contents(path);
-	unlink(path);
-	assert_non_null(strstr(text, "\"name\":\"Task-1\""));
-	assert_non_null(strstr(text, "],\"otherData\":"));
-}
-
-static intptr_t overflow(void *arg)
-{
-	volatile char frame[4096];
-
-	frame[0] = (char)(intptr_t)arg;
-	return arg == &arg ? 0 : overflow((void *)&frame) + frame[0];
-}
-
-static void overflow_in_a_trace(const char *path)
-{
-	struct async_trace_options options = ASYNC_TRACE_OPTIONS_INIT;
-
-	signal(SIGSEGV, SIG_DFL);
-	options.path = path;
-	options.on_crash = true;
-	if (async_trace_start(&options) == 0)
-		async_run(overflow, NULL);
-}
-
-static void test_an_overflow_is_still_named(void **state)
-{
-	const char *path;
-	char said[8192];
-	int status;
-
-	(void)state;
-	if (under_tool("asan") || under_tool("tsan") || under_tool("valgrind"))
-		skip();
-	path = temporary();
-	in_child(overflow_in_a_trace, path, said, sizeof(said), &status);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
-	assert_non_null(strstr(said, "stack overflow in task Task-1"));
-	assert_non_null(strstr(said, "async: crashed; the trace is in /tmp/"));
-	assert_non_null(strstr(contents(path), "],\"otherData\":"));
-	unlink(path);
-}
-
-static void exit_with_trace(const char *path)
-{
-	struct async_trace_options options = ASYNC_TRACE_OPTIONS_INIT;
-	char with_number[100];
-
-	snprintf(with_number, sizeof(with_number), "%s.%%p", path);
-	options.path = with_number;
-	options.on_exit = true;
-	if (async_trace_start(&options) < 0 || async_run(nothing, NULL) < 0)
-		_exit(1);
-	/* Only the writer of this process's trace is to run, not what the parent registered. */
-	snprintf(with_number, sizeof(with_number), "%s.%d", path, getpid());
-	if (rename(with_number, path) == 0)
-		_exit(2);
-	exit(0);
-}
-
-static void test_written_at_exit(void **state)
-{
-	const char *path = temporary();
-	char said[8192], name[100];
-	int status;
-
-	(void)state;
-	stderr_capture();
-	pid_t pid = fork();
-	if (pid == 0)
-		exit_with_trace(path);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	stderr_release(said, sizeof(said));
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	snprintf(name, sizeof(name), "%s.%d", path, (int)pid);
-	assert_non_null(strstr(contents(name), "\"name\":\"Task-1\""));
-	unlink(name);
-	unlink(path);
-}
-
 static void count_in_child(const char *path)
 {
 	(void)path;
@@ -713,11 +392,6 @@ int main(void)
 		TEST(test_a_new_recording_forgets_the_old),
 		TEST(test_starting_amid_a_run),
 		TEST(test_reading_what_is_written),
-		TEST(test_json),
-		TEST(test_written_on_a_slow_task),
-		TEST(test_written_in_a_crash),
-		TEST(test_an_overflow_is_still_named),
-		TEST(test_written_at_exit),
 		TEST(test_a_forked_child_does_not_record),
 		TEST(test_want_of_everything),
 	};
