@@ -207,7 +207,7 @@ finish()
 	# A program that ended badly although none of its tests says so is a failure of its own.
 	[ -n "$why" ] && [ "$bad" -eq 0 ] && bad=1
 	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
-	printf '%-6s %-38s %3d passed%s%s %6s s%s\n' "$([ $bad -eq 0 ] && echo ok || echo FAILED)" "$name" "$ok" \
+	printf '%-6s %-48s %3d passed%s%s %6s s%s\n' "$([ $bad -eq 0 ] && echo ok || echo FAILED)" "$name" "$ok" \
 		"$([ $bad -gt 0 ] && echo ", $bad failed")" "$([ "$skip" -gt 0 ] && echo ", $skip skipped")" \
 		"$seconds" "${why:+ ($why)}"
 	if [ "$bad" -gt 0 ]; then
@@ -256,10 +256,10 @@ while [ ${#running[@]} -gt 0 ]; do
 	reap
 done
 for run in "${skipped_runs[@]}"; do
-	printf '%-6s %-38s (%s)\n' skip "$run" "$no_uring"
+	printf '%-6s %-48s (%s)\n' skip "$run" "$no_uring"
 done
 for name in "${skipped_examples[@]}"; do
-	printf '%-6s %-38s (%s)\n' skip "example $name" "not built: a library that it uses is not installed"
+	printf '%-6s %-48s (%s)\n' skip "example $name" "not built: a library that it uses is not installed"
 done
 skipped=$((skipped + ${#skipped_runs[@]} + ${#skipped_examples[@]}))
 

@@ -333,7 +333,7 @@ static void count_in_child(const char *path)
 	if (async_trace_start(NULL) < 0 || async_run(nothing, NULL) < 0)
 		_exit(2);
 	async_trace_stop();
-	memset(&seen, 0, sizeof(seen));
+	forget_seen();
 	_exit(async_trace_read(look, NULL) == 0 && seen.count == 2 ? 0 : 3);
 }
 

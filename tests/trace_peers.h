@@ -15,7 +15,7 @@ extern struct seen {
 		char spans[400];
 		async_time end; /* of its last span */
 		async_time longest;
-	} tracks[TRACKS_MAX];
+	} *tracks; /* TRACKS_MAX, once something was read */
 	uint32_t count;
 	char flows[4000];
 	char counters[2000];
@@ -24,7 +24,8 @@ extern struct seen {
 	bool ended;
 } seen;
 
-/* For async_trace_read: adds a record to what is seen. */
+void forget_seen(void);
+/* For async_trace_read: adds a record to what is seen. Not before something was forgotten. */
 int look(const struct async_trace_record *record, void *arg);
 /* Sees all there is, and nothing from before. */
 void read_all(void);
