@@ -51,15 +51,14 @@ serve()
 # Ends it by a signal. Then: $status.
 stop_by()
 {
-	local again=
+	local tries=0
 	kill -"$1" "$pid"
 	# ThreadSanitizer keeps a signal for the stack on which it came, and loses it with that if its task ends.
-	if [ "$TEST_TOOL" = tsan ]; then
-		{ sleep 10; kill -"$1" "$pid"; } >/dev/null 2>&1 &
-		again=$!
-	fi
+	while [ "$TEST_TOOL" = tsan ] && kill -0 "$pid" 2>/dev/null; do
+		[ $((tries += 1)) -ne 200 ] || kill -"$1" "$pid"
+		sleep 0.05
+	done
 	has_ended
-	[ -z "$again" ] || kill "$again"
 }
 
 has_ended()
