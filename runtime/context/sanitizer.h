@@ -125,6 +125,15 @@ static inline void sanitizer_fiber_abandon(struct sanitizer_fiber *fiber)
 #endif
 }
 
+/* In a forked child: another thread may have been on it, and seems to be for ever. It cannot be destroyed. */
+static inline void sanitizer_fiber_forget(struct sanitizer_fiber *fiber)
+{
+	(void)fiber;
+#ifdef WITH_TSAN
+	fiber->fiber = NULL;
+#endif
+}
+
 /* A range that holds stacks is coming or going: what frames poisoned there must not outlive it. */
 static inline void sanitizer_forget_range(void *start, size_t size)
 {

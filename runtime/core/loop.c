@@ -161,7 +161,7 @@ static void end_future(void *object, void *arg)
 	future_complete(future, -ESHUTDOWN);
 }
 
-static void abandon_tasks(struct async_loop *loop)
+static void abandon_tasks(struct async_loop *loop, bool forked)
 {
 	struct entry *left = NULL;
 
@@ -170,6 +170,8 @@ static void abandon_tasks(struct async_loop *loop)
 		struct task *task = task_of_entry(left);
 
 		left = left->next;
+		if (forked)
+			sanitizer_fiber_forget(&task->context.fiber);
 		task_abandon(task);
 		future_release(&task->future);
 	}
@@ -212,7 +214,7 @@ int async_loop_close(async_loop *loop)
 	atomic_store(&loop->refuses, -ESHUTDOWN);
 	loop->reactor = NULL;
 	drop_queue(loop, true);
-	abandon_tasks(loop);
+	abandon_tasks(loop, forked);
 	slab_visit(&loop->future_slab, end_future, NULL);
 	/* The callbacks of those that were ended hold references. */
 	drop_queue(loop, false);
