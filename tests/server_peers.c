@@ -81,6 +81,9 @@ const char *unix_name(bool abstract)
 
 	snprintf(unix_path, sizeof(unix_path), "%stest_server.%d.%d", abstract ? "@" : "/tmp/", (int)getpid(),
 		 serial++);
+	/* One that had this number before may have been killed. */
+	if (!abstract)
+		unlink(unix_path);
 	return unix_path;
 }
 
