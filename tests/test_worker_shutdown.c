@@ -14,10 +14,7 @@ static void withdraw_from_the_queue(void **state)
 
 	(void)state;
 	work_init(works, 4, &inbox);
-	for (size_t i = 0; i < 4; i++) {
-		works[i].counter = &running;
-		works[i].gate = &gate;
-	}
+	work_hold(works, 4, &running, &gate);
 	works[3].job.slow = true;
 	submit(pool, works, 2);
 	wait_until(atomic_load(&running) == 2);

@@ -35,10 +35,7 @@ static void threads_stay_below_the_limit(void **state)
 
 	(void)state;
 	work_init(works, 10, &inbox);
-	for (size_t i = 0; i < 10; i++) {
-		works[i].counter = &running;
-		works[i].gate = &gate;
-	}
+	work_hold(works, 10, &running, &gate);
 	submit(pool, works, 10);
 	wait_until(atomic_load(&running) == 3);
 	assert_int_equal(pool_threads(pool), 3);
@@ -124,10 +121,7 @@ static void a_second_thread_cannot_be_started(void **state)
 
 	(void)state;
 	work_init(works, 6, &inbox);
-	for (size_t i = 0; i < 6; i++) {
-		works[i].counter = &running;
-		works[i].gate = &gate;
-	}
+	work_hold(works, 6, &running, &gate);
 	fault_arm("pthread_create", 2, -EAGAIN);
 	submit(pool, works, 4);
 	wait_until(atomic_load(&running) == 1);

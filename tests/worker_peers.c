@@ -63,6 +63,14 @@ void work_init(struct work *works, size_t count, struct inbox *inbox)
 	}
 }
 
+void work_hold(struct work *works, size_t count, atomic_int *counter, atomic_int *gate)
+{
+	for (size_t i = 0; i < count; i++) {
+		works[i].counter = counter;
+		works[i].gate = gate;
+	}
+}
+
 struct pool *new_pool(size_t max_threads)
 {
 	const struct pool_options options = {.max_threads = max_threads, .name = "test"};

@@ -46,6 +46,8 @@ struct work {
 void gate_open(atomic_int *gate);
 /* Makes a list of jobs that come back to the inbox. */
 void work_init(struct work *works, size_t count, struct inbox *inbox);
+/* Has each count itself when it runs, and then wait for the gate. */
+void work_hold(struct work *works, size_t count, atomic_int *counter, atomic_int *gate);
 
 #define wait_until(condition) \
 	while (!(condition)) \
