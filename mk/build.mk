@@ -23,7 +23,7 @@ run: $(ASYNCCTL)
 $(O)/obj/runtime/%.o: INCLUDES := -Iinclude -Iruntime
 $(O)/obj/cli/%.o: INCLUDES := -Iinclude -Icli
 $(O)/obj/tests/%.o: INCLUDES := -Iinclude -Iruntime -Itests
-$(O)/obj/tests/bench/%.o $(O)/obj/examples/%.o: INCLUDES := -Iinclude
+$(O)/obj/tests/bench/%.o $(O)/obj/tests/plugin/%.o $(O)/obj/examples/%.o: INCLUDES := -Iinclude
 # Every call is to be found on the stack.
 $(O)/obj/tests/inspect/%.o: INCLUDES := -Iinclude -fno-optimize-sibling-calls
 
@@ -65,7 +65,7 @@ NO_UNDEFINED := -Wl,-z,defs
 endif
 $(SHARED_LIB): $(LIB_OBJ) $(O)/sources runtime/libasync.map
 	$(say) LD $@
-	$(Q)$(LINK) -shared $(NO_UNDEFINED) -Wl,-soname,libasync.so.$(SOVERSION) \
+	$(Q)$(LINK) -shared $(NO_UNDEFINED) -Wl,-z,nodelete -Wl,-soname,libasync.so.$(SOVERSION) \
 		-Wl,--version-script=runtime/libasync.map $(LIB_OBJ) $(URING_LIBS) -o $@
 	$(Q)ln -sf libasync.so $@.$(SOVERSION)
 

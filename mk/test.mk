@@ -21,6 +21,9 @@ PROGRAMS := $(patsubst %.c,$(O)/%,$(PROGRAM_SRC) $(PROBE_SRC))
 # What asyncctl looks into, linked in each way that there is.
 INSPECT_SRC := tests/inspect/target.c
 TARGETS := $(addprefix $(O)/tests/inspect/target,-static -dynamic -no-pie)
+# A shared object with the library in it.
+PLUGIN_SRC := tests/plugin/plugin.c
+PLUGIN := $(O)/tests/plugin/plugin.so
 EXAMPLES := $(patsubst %.c,$(O)/%,$(EXAMPLE_SRC))
 BENCHES := $(patsubst %.c,$(O)/%,$(BENCH_SRC))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
@@ -28,7 +31,7 @@ HELPERS := $(call object,$(HELPER_SRC))
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 
 .PHONY: tests test asan ubsan tsan coverage lint bench fuzz
-tests: $(PROGRAMS) $(EXAMPLES) $(TARGETS)
+tests: $(PROGRAMS) $(EXAMPLES) $(TARGETS) $(PLUGIN)
 
 test: all tests
 	$(Q)O=$(O) VARIANT='$(VARIANT)' VALGRIND='$(VALGRIND)' HAVE_LIBURING='$(if $(URING_LIBS),1)' \
@@ -87,6 +90,11 @@ $(O)/tests/inspect/target-dynamic: $(O)/obj/tests/inspect/target.o $(SHARED_LIB)
 	@mkdir -p $(@D)
 	$(Q)$(LINK) $< -L$(O) -lasync -o $@
 
+$(PLUGIN): $(O)/obj/tests/plugin/plugin.o $(STATIC_LIB)
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -shared $(NO_UNDEFINED) $< $(STATIC_LIB) $(LIBS) -o $@
+
 # An example is what a user writes: public headers and the library as it is installed.
 $(O)/obj/examples/curl_multi.o: CPPFLAGS += $(shell $(PKG_CONFIG) --cflags libcurl)
 $(O)/obj/examples/pq.o: CPPFLAGS += $(shell $(PKG_CONFIG) --cflags libpq)
@@ -109,5 +117,5 @@ $(O)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(O)/flags
 	$(Q)clang $(filter-out -Werror,$(CODE)) -O1 -g -fsanitize=fuzzer,address,undefined -Iinclude -Iruntime -Icli \
 		$< $(LIB_SRC) $(LIBS) -o $@
 
-.SECONDARY: $(HELPERS) $(call object,$(PROGRAM_SRC) $(PROBE_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(INSPECT_SRC))
--include $(patsubst %.o,%.d,$(HELPERS) $(call object,$(PROGRAM_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(INSPECT_SRC)))
+.SECONDARY: $(HELPERS) $(call object,$(PROGRAM_SRC) $(PROBE_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(INSPECT_SRC) $(PLUGIN_SRC))
+-include $(patsubst %.o,%.d,$(HELPERS) $(call object,$(PROGRAM_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(INSPECT_SRC) $(PLUGIN_SRC)))
