@@ -87,6 +87,24 @@ while read -r _ source symbol _; do
 done < <(grep -E ' (malloc|calloc|realloc|reallocarray|aligned_alloc|posix_memalign|strn?dup|v?asprintf|free) U' \
 	"$scratch/symbols")
 
+### Descriptors of the library's own come from base/own_fd.c, which keeps them away from 0, 1 and 2
+
+openers='open(64)?|openat(64)?|creat(64)?|f(d)?open(64)?|(fd)?opendir|popen|tmpfile|mkstemp|pipe2?|socket|socketpair|accept4?'
+openers+='|eventfd|epoll_create1?|timerfd_create|signalfd|inotify_init1?|memfd_create|dup[23]?|io_uring_queue_init_params'
+while read -r _ source symbol _; do
+	case "$source $symbol" in
+	"runtime/base/own_fd "*) ;;
+	# What the caller asks for; the standard input of a worker; and a ring, which is lifted.
+	'runtime/io/socket socket' | 'runtime/reactor/transfer_socket accept4' | 'runtime/reactor/call openat'*) ;;
+	'runtime/executor/fork_server dup2' | 'runtime/reactor/uring_probe io_uring_queue_init_params') ;;
+	*) fail "$source: calls $symbol; a descriptor of the library's own comes from base/own_fd.h" ;;
+	esac
+done < <(grep -E " ($openers) U" "$scratch/symbols")
+while IFS= read -r line; do
+	fail "$line: a descriptor of the library's own comes from base/own_fd.h"
+done < <(grep -nE 'F_DUPFD|SYS_pidfd_open,|SYS_(openat|open|socket|eventfd2|pipe2|memfd_create)\>' runtime/*/*.[ch] |
+	grep -v '^runtime/base/own_fd.c')
+
 ### The command is a user like any other, and a tool: <async/layout.h> is no part of <async.h>
 
 while IFS= read -r line; do

@@ -387,7 +387,7 @@ static void test_without_pidfd(void **state)
 
 static void test_every_failure(void **state)
 {
-	static const char *const calls[] = {"pidfd_open child", "pipe2", "fcntl", "posix_spawn"};
+	static const char *const calls[] = {"pidfd_open child", "pipe2", "posix_spawn"};
 	struct async_options options = test_options();
 	int before = count_descriptors();
 
@@ -407,6 +407,48 @@ static void test_every_failure(void **state)
 	}
 }
 
+/* What cannot be had is no descriptor of the parent's instead, whatever the reason. */
+static intptr_t refusals(void *arg)
+{
+	static const struct {
+		enum async_stdio_kind kind;
+		const char *call;
+	} cases[] = {{ASYNC_STDIO_PIPE, "pipe2"}, {ASYNC_STDIO_NULL, "open"}, {ASYNC_STDIO_FD, "fcntl"},
+		     {ASYNC_STDIO_INHERIT, "fcntl"}};
+	static const int errors[] = {-EPERM, -EACCES, -ENOENT};
+	char *argv[] = {(char *)"true", NULL};
+
+	(void)arg;
+	for (size_t i = 0; i < countof(cases) * countof(errors); i++) {
+		struct async_process_options options = ASYNC_PROCESS_OPTIONS_INIT;
+		async_process *process = NULL;
+		int error = errors[i % countof(errors)];
+
+		options.stdio[1].kind = cases[i / countof(errors)].kind;
+		options.stdio[1].fd = 1;
+		/* The first of the three is that of standard input. */
+		fault_arm(cases[i / countof(errors)].call, strcmp(cases[i / countof(errors)].call, "fcntl") ? 1 : 2, error);
+		assert_int_equal(async_process_spawn("true", argv, &options, &process), error);
+		fault_disarm();
+		assert_null(process);
+	}
+	struct async_process_options options = ASYNC_PROCESS_OPTIONS_INIT;
+	async_process *process;
+	options.group = ASYNC_PROCESS_GROUP_JOIN;
+	assert_int_equal(async_process_spawn("true", argv, &options, &process), -EINVAL);
+	return 0;
+}
+
+static void test_refusals(void **state)
+{
+	int before = count_descriptors();
+
+	(void)state;
+	assert_int_equal(run_virtual(refusals, NULL), 0);
+	assert_no_child();
+	assert_int_equal(count_descriptors(), before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,6 +462,7 @@ int main(void)
 		TEST(test_bad_calls),
 		TEST(test_without_pidfd),
 		TEST(test_every_failure),
+		TEST(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -272,6 +273,72 @@ static void test_every_failure(void **state)
 	}
 }
 
+/* What a job prints gets into the channel of its worker. Nothing of it is taken for a response. */
+static intptr_t write_into_channel(void *kind)
+{
+	static const uint64_t zeros[4], ones[] = {1, 1, 1, 1};
+	static const char text[] = "some text that is longer than what stands before the bytes of a result";
+	struct stat status;
+
+	for (int fd = 3; fd < 100; fd++) {
+		if (fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode))
+			continue;
+		const void *bytes = kind == (void *)0 ? (const void *)zeros : kind == (void *)1 ? ones : (const void *)text;
+		ssize_t written = write(fd, bytes, kind == (void *)2 ? sizeof(text) : sizeof(zeros));
+		(void)written;
+	}
+	return 0;
+}
+
+static intptr_t nonsense_breaks(void *arg)
+{
+	(void)arg;
+	for (uintptr_t kind = 0; kind < 3; kind++) {
+		async_executor *executor = pool_with(1, 0);
+
+		assert_int_equal(async_await(async_run_in_executor(executor, write_into_channel, (void *)kind)), -EPIPE);
+		assert_int_equal(async_await(async_run_in_executor(executor, twice, NULL)), -EPIPE);
+		assert_int_equal(async_executor_shutdown(executor, true, false), 0);
+		async_executor_free(executor);
+	}
+	return 0;
+}
+
+static void test_nonsense_breaks_the_pool(void **state)
+{
+	(void)state;
+	run_clean(nonsense_breaks);
+}
+
+/* Waiting that fails for good is the end of the pool, and nobody waits for a job of it. */
+static intptr_t poll_fails(void *arg)
+{
+	async_executor *executor = pool_with(2, 0);
+	async_future *first = begin_waiting(executor);
+
+	(void)arg;
+	fault_arm("poll", 1, -EINVAL);
+	async_future *second = async_run_in_executor(executor, twice, NULL);
+	assert_int_equal(async_await(first), -EPIPE);
+	assert_int_equal(async_await(second), -EPIPE);
+	assert_true(fault_disarm() > 0);
+	assert_int_equal(async_executor_shutdown(executor, true, false), 0);
+	async_executor_free(executor);
+	/* In the fork server, which has its own count of calls. */
+	fault_arm("poll", 1, -ENOMEM);
+	executor = pool_with(1, 0);
+	fault_disarm();
+	assert_int_equal(async_await(async_run_in_executor(executor, twice, NULL)), -EPIPE);
+	async_executor_free(executor);
+	return 0;
+}
+
+static void test_poll_fails(void **state)
+{
+	(void)state;
+	run_clean(poll_fails);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +349,8 @@ int main(void)
 		TEST(test_nothing_survives_the_parent),
 		TEST(test_workers_are_replaced),
 		TEST(test_a_worker_that_cannot_be_made),
+		TEST(test_nonsense_breaks_the_pool),
+		TEST(test_poll_fails),
 		TEST(test_every_failure),
 	};
 

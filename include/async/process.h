@@ -35,7 +35,7 @@ enum async_stdio_kind {
 enum async_process_group {
 	ASYNC_PROCESS_GROUP_INHERIT = 0, /* the caller's */
 	ASYNC_PROCESS_GROUP_NEW,         /* its own, whose number is its pid */
-	ASYNC_PROCESS_GROUP_JOIN,        /* `group_id` */
+	ASYNC_PROCESS_GROUP_JOIN,        /* `group_id`, which is > 0 */
 	ASYNC_PROCESS_GROUP_SESSION,     /* its own session, without a terminal */
 };
 

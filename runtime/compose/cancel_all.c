@@ -77,7 +77,7 @@ void loop_cancel_all(struct async_loop *loop)
 	async_task *task = async_loop_create_task(loop, cancel_all, loop, NULL);
 
 	/* What stops the loop, a stop that came too late for the run before among it, does not mean this run. */
-	while (async_loop_run_until_complete(loop, async_ref(task)) == -EINTR)
+	while (async_loop_run_until_complete(loop, async_ref(task)) == -EINTR && !async_done(task))
 		;
 	async_release(task);
 }

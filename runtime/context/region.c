@@ -10,6 +10,7 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "base/own_fd.h"
 #include "context/sanitizer.h"
 
 #ifndef MADV_GUARD_INSTALL
@@ -119,7 +120,7 @@ static size_t guard_slots(struct stack_region *region, size_t first, size_t coun
 {
 	/* valgrind knows neither call, and would say so each time. */
 	bool batches = count > 1 && !sanitizer_on_valgrind();
-	int self = batches ? (int)SYS("pidfd_open", syscall(SYS_pidfd_open, getpid(), 0)) : -ENOSYS;
+	int self = batches ? own_pidfd(getpid(), "pidfd_open") : -ENOSYS;
 	size_t guarded = 0, batch, done;
 
 	if (self >= 0) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/own_fd.h"
 #include "core/loop.h"
 #include "core/registry.h"
 #include "core/schedule.h"
@@ -139,10 +140,10 @@ static int make_poll_fd(async_loop *loop, struct reactor *reactor)
 {
 	int error;
 
-	loop->poll_fd = (int)SYS("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
+	loop->poll_fd = own_epoll();
 	if (loop->poll_fd < 0)
 		return loop->poll_fd;
-	loop->timer_fd = (int)SYS("timerfd_create", timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	loop->timer_fd = own_timerfd(TFD_NONBLOCK);
 	error = add_to_poll(loop, loop->timer_fd);
 	if (error >= 0)
 		error = add_to_poll(loop, reactor_fd(reactor));

@@ -16,12 +16,12 @@ void channel_reset(struct channel *channel)
 	channel->received = 0;
 }
 
-void channel_begin(struct channel *channel)
+void channel_begin(struct channel *channel, uint64_t id)
 {
 	struct executor_job *job = channel->job;
 
 	channel_reset(channel);
-	channel->request = (struct process_request){.fn = job->fn, .arg = job->arg};
+	channel->request = (struct process_request){.id = id, .fn = job->fn, .arg = job->arg};
 	channel->bytes = "";
 	if (!job->fn) {
 		struct process_job *mine = process_job_of(job);
@@ -63,7 +63,11 @@ int channel_write(struct channel *channel)
 /* The size of the bytes is known. Without memory they are received all the same, and thrown away. */
 static int prepare_result(struct channel *channel)
 {
-	if (channel->state != CHANNEL_BUSY || channel->response.size > ASYNC_PROCESS_BYTES_MAX)
+	const struct process_response *response = &channel->response;
+
+	if (channel->state != CHANNEL_BUSY || channel_sending(channel) || response->id != channel->request.id)
+		return -EPROTO;
+	if (response->size > (channel->request.process_fn && response->value >= 0 ? ASYNC_PROCESS_BYTES_MAX : 0))
 		return -EPROTO;
 	if (channel->request.process_fn && channel->response.value >= 0)
 		channel->result = mem_alloc(sizeof(*channel->result) + channel->response.size);

@@ -17,12 +17,10 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/own_fd.h"
 #include "context/context.h"
 #include "executor/process_pool.h"
 
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -73,12 +71,12 @@ static int kept(int fd, int keep)
 /* Where the kernel has no close_range. */
 static int close_one_by_one(int keep)
 {
-	int error = fault("opendir");
-	DIR *fds = error ? NULL : opendir("/proc/self/fd");
+	int error;
+	DIR *fds = own_opendir("/proc/self/fd", &error);
 	struct dirent *entry;
 
 	if (!fds)
-		return error ? error : -errno;
+		return error;
 	while ((entry = readdir(fds))) {
 		int fd = atoi(entry->d_name);
 
@@ -102,12 +100,12 @@ static int close_all_but(int keep)
 /* Two readers of one terminal would each get half of what is typed. */
 static int empty_stdin(void)
 {
-	long fd = SYS("open", open("/dev/null", O_RDONLY));
+	int fd = own_open("/dev/null", O_RDONLY, 0);
 
-	if (fd <= 0)
-		return (int)fd;
-	long result = SYS("dup2", dup2((int)fd, STDIN_FILENO));
-	close((int)fd);
+	if (fd < 0)
+		return fd;
+	long result = SYS("dup2", dup2(fd, STDIN_FILENO));
+	close(fd);
 	return result < 0 ? (int)result : 0;
 }
 
@@ -125,9 +123,8 @@ static int reset_signals(int *ret_children)
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_SETMASK, &set, NULL);
-	long fd = SYS("signalfd", signalfd(-1, &set, SFD_CLOEXEC));
-	*ret_children = (int)fd;
-	return fd < 0 ? (int)fd : 0;
+	*ret_children = own_signalfd(&set);
+	return *ret_children < 0 ? *ret_children : 0;
 }
 
 static int set_up(struct server *server)
@@ -144,7 +141,7 @@ static int set_up(struct server *server)
 		error = reset_signals(&server->children);
 	/* Where there is none, as under valgrind, the end of the control socket has to tell. */
 	if (!sanitizer_on_valgrind())
-		server->parent = (int)SYS("pidfd_open", syscall(SYS_pidfd_open, pool->owner, 0));
+		server->parent = own_pidfd(pool->owner, "pidfd_open");
 	if (!error && getppid() != pool->owner)
 		error = -ESRCH;
 	return error;
@@ -171,7 +168,7 @@ static void make_worker(struct server *server, size_t slot, int fd)
 	report(server, SERVER_SPAWNED, slot, pid);
 }
 
-/* The descriptor that came with a message, or -1. */
+/* The descriptor that came with a message, or a negative number. */
 static int descriptor_of(struct msghdr *message)
 {
 	struct cmsghdr *header = CMSG_FIRSTHDR(message);
@@ -179,10 +176,10 @@ static int descriptor_of(struct msghdr *message)
 
 	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-	return fd;
+	return own_lift(fd);
 }
 
-/* False: the parent has closed the socket. */
+/* False: the parent has closed the socket, or what came over it is no request of its. */
 static bool serve(struct server *server)
 {
 	_Alignas(struct cmsghdr) char ancillary[CMSG_SPACE(sizeof(int))];
@@ -190,11 +187,11 @@ static bool serve(struct server *server)
 	struct iovec part = {&slot, sizeof(slot)};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = ancillary,
 				 .msg_controllen = sizeof(ancillary)};
-	long received = SYS("recvmsg", recvmsg(server->control, &message, MSG_CMSG_CLOEXEC));
+	long received = SYS("recvmsg", recvmsg(server->control, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC));
 
 	if (received == -EINTR)
 		return true;
-	if (received <= 0)
+	if (received != sizeof(slot) || slot >= server->pool->max_workers || server->pool->channels[slot].pid > 0)
 		return false;
 	int fd = descriptor_of(&message);
 	if (fd >= 0)
@@ -240,8 +237,11 @@ static void *server_main(void *arg)
 			{.fd = server->parent, .events = POLLIN},
 		};
 
-		if (poll(polled, 3, -1) < 0)
+		long ready = SYS("poll", poll(polled, 3, -1));
+		if (ready == -EINTR)
 			continue;
+		if (ready < 0)
+			end(server, 1);
 		if (polled[1].revents)
 			reap(server);
 		if (polled[2].revents || (polled[0].revents && !serve(server)))

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/own_fd.h"
 #include "executor/process_pool.h"
 
 enum {
@@ -83,7 +84,7 @@ static int spawn(struct process_pool *pool, size_t slot)
 {
 	struct channel *channel = &pool->channels[slot];
 	int fds[2];
-	int error = (int)SYS("socketpair", socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+	int error = own_socketpair(SOCK_STREAM, fds);
 
 	if (error)
 		return error;
@@ -146,7 +147,7 @@ static bool assign(struct process_pool *pool, size_t slot)
 	if (!node)
 		return false;
 	channel->state = CHANNEL_BUSY;
-	channel_begin(channel);
+	channel_begin(channel, ++pool->requests);
 	/* That nobody is there any more, reading tells. */
 	(void)channel_write(channel);
 	return true;
@@ -215,22 +216,25 @@ static bool worker_died(struct process_pool *pool, struct channel *channel)
 static bool listen_to_server(struct process_pool *pool)
 {
 	struct server_report report;
-	long received = SYS("recv", recv(pool->control, &report, sizeof(report), MSG_DONTWAIT));
+	long received = SYS("recv", recv(pool->control, &report, sizeof(report), MSG_DONTWAIT | MSG_TRUNC));
 
 	if (received == -EAGAIN || received == -EINTR)
 		return true;
-	if (received != sizeof(report))
+	if (received != sizeof(report) || report.slot >= pool->max_workers)
 		return false;
 	struct channel *channel = &pool->channels[report.slot];
 	if (report.event == SERVER_DIED)
-		return worker_died(pool, channel);
+		return channel->state != CHANNEL_FREE && worker_died(pool, channel);
+	if (report.event != SERVER_SPAWNED || pool->spawning != (ssize_t)report.slot)
+		return false;
 	pool->spawning = -1;
 	if (report.value < 0)
 		not_spawned(pool, channel, (int)report.value);
 	return true;
 }
 
-static void wait_for_news(struct process_pool *pool)
+/* False: there is no waiting any more. */
+static bool wait_for_news(struct process_pool *pool)
 {
 	uint64_t count;
 
@@ -244,12 +248,16 @@ static void wait_for_news(struct process_pool *pool)
 
 		pool->polled[POLLED_CHANNELS + i] = (struct pollfd){.fd = awaited ? -1 : channel->fd, .events = events};
 	}
-	if (poll(pool->polled, POLLED_CHANNELS + pool->max_workers, -1) < 0)
-		/* Interrupted: nothing in `revents` counts. */
-		for (size_t i = 0; i < POLLED_CHANNELS + pool->max_workers; i++)
-			pool->polled[i].revents = 0;
-	if (pool->polled[POLLED_WAKE].revents && read(pool->wake, &count, sizeof(count)) < 0)
-		return;
+	long ready;
+	do
+		ready = SYS("poll", poll(pool->polled, POLLED_CHANNELS + pool->max_workers, -1));
+	while (ready == -EINTR);
+	if (ready < 0)
+		return false;
+	if (pool->polled[POLLED_WAKE].revents)
+		/* Non-blocking: that it was read already is as good. */
+		(void)!read(pool->wake, &count, sizeof(count));
+	return true;
 }
 
 /* False: the pool is broken. Every worker is heard before, so that what is done counts as done. */
@@ -303,8 +311,7 @@ void *process_manager_run(void *arg)
 		dispatch(pool);
 		if (!has_work(pool))
 			break;
-		wait_for_news(pool);
-		if (!deal_with_news(pool) && !break_pool(pool))
+		if (!(wait_for_news(pool) && deal_with_news(pool)) && !break_pool(pool))
 			break;
 	}
 	process_pool_end(pool);

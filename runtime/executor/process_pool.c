@@ -14,7 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
+#include "base/own_fd.h"
 #include "base/versioned.h"
 #include "context/sanitizer.h"
 
@@ -188,7 +190,7 @@ static bool is_harmless(const char *thread)
 	char path[64], name[16] = "";
 
 	snprintf(path, sizeof(path), "/proc/self/task/%.16s/comm", thread);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = own_open(path, O_RDONLY, 0);
 	if (fd < 0)
 		return false;
 	ssize_t size = read(fd, name, sizeof(name) - 1);
@@ -199,14 +201,14 @@ static bool is_harmless(const char *thread)
 /* 0 if no other thread of this process can be inside a lock. */
 static int check_threads(void)
 {
-	int error = fault("opendir");
-	DIR *tasks = error ? NULL : opendir("/proc/self/task");
+	int error;
+	DIR *tasks = own_opendir("/proc/self/task", &error);
 	struct dirent *entry;
 	size_t threads = 0;
 
 	/* Without /proc nobody knows. */
 	if (!tasks)
-		return error ? error : errno == ENOENT ? -EBUSY : -errno;
+		return error == -ENOENT ? -EBUSY : error;
 	while ((entry = readdir(tasks)))
 		threads += entry->d_name[0] != '.' && !is_harmless(entry->d_name);
 	closedir(tasks);
@@ -223,10 +225,10 @@ static int open_pool(struct process_pool *pool, int *ret_far_end)
 	pool->cancelled = shared == MAP_FAILED ? NULL : shared;
 	if (!pool->polled || !pool->cancelled)
 		return -ENOMEM;
-	pool->wake = (int)SYS("eventfd", eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	pool->wake = own_eventfd(0, EFD_NONBLOCK);
 	if (pool->wake < 0)
 		return pool->wake;
-	int error = (int)SYS("socketpair", socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds));
+	int error = own_socketpair(SOCK_SEQPACKET, fds);
 	if (error)
 		return error;
 	pool->control = fds[0];
@@ -245,7 +247,7 @@ static int greet(struct process_pool *pool)
 	while (received == -EINTR);
 	if (received < 0)
 		return (int)received;
-	return received == sizeof(report) ? (int)report.value : -EPIPE;
+	return received == sizeof(report) && report.event == SERVER_READY ? (int)report.value : -EPIPE;
 }
 
 static int start_server(struct process_pool *pool)
@@ -291,6 +293,7 @@ static struct process_pool *make_pool(const struct async_process_pool_options *o
 	pool->owner = getpid();
 	pool->control = pool->wake = -1;
 	pool->spawning = -1;
+	pool->requests = (uint64_t)clock_now() * 0x9e3779b97f4a7c15u;
 	list_init(&pool->queue);
 	for (size_t i = 0; i < workers; i++) {
 		pool->channels[i].fd = -1;

@@ -35,14 +35,17 @@ enum {
 
 /* On a channel, before the bytes of the argument. */
 struct process_request {
+	uint64_t id; /* never the same in one pool, and nothing that a program would print */
 	async_process_fn *process_fn; /* NULL: `fn` is called with `arg` */
 	async_fn *fn;
 	void *arg;
 	size_t size;
 };
 
-/* On a channel, before the bytes of the result. */
+/* On a channel, before the bytes of the result. A job can write there too, having the descriptor: nothing of it is
+ * believed before it is checked. */
 struct process_response {
+	uint64_t id; /* the request's */
 	intptr_t value;
 	size_t size;
 };
@@ -120,6 +123,7 @@ struct process_pool {
 	bool ended;         /* the manager is joined, the fork server reaped */
 	pthread_t manager;
 
+	uint64_t requests;  /* the id of the last */
 	ssize_t spawning;   /* the slot whose worker the fork server is making, or -1 */
 	struct pollfd *polled; /* of the manager: control, wake, channels */
 	struct channel channels[];
@@ -140,7 +144,7 @@ void *process_manager_run(void *pool);
 void process_pool_end(struct process_pool *pool);
 
 /* Begins to send a job: `channel->job`. */
-void channel_begin(struct channel *channel);
+void channel_begin(struct channel *channel, uint64_t id);
 /* Sends what can be sent without waiting. Returns 0, or -errno if there is nobody at the other end. */
 int channel_write(struct channel *channel);
 static inline bool channel_sending(const struct channel *channel)

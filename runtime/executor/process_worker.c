@@ -117,7 +117,7 @@ _Noreturn void process_worker_run(struct process_pool *pool, size_t slot, int fd
 		struct process_request request;
 
 		read_all(fd, &request, sizeof(request));
-		struct process_response response = {.value = serve(fd, &request, &reply)};
+		struct process_response response = {.id = request.id, .value = serve(fd, &request, &reply)};
 		if (response.value >= 0)
 			response.size = reply.size;
 		/* What a job printed is there before its result. */

@@ -17,6 +17,7 @@
 
 #include "base/compiler.h"
 #include "base/fault.h"
+#include "base/own_fd.h"
 #include "introspect/peek.h"
 
 /* What a function may use below its stack pointer. */
@@ -38,7 +39,7 @@ static int read_call(pid_t thread, char *line, size_t size)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", (int)thread);
-	int fd = (int)SYS("open", open(path, O_RDONLY | O_CLOEXEC));
+	int fd = own_open(path, O_RDONLY, 0);
 	if (fd < 0)
 		return fd;
 	ssize_t length = SYS("read", read(fd, line, size - 1));
@@ -236,7 +237,7 @@ UNOBSERVED static noinline pid_t run_tracer(struct tracer *tracer)
 static bool yama_restricts(void)
 {
 	char scope = '0';
-	int fd = open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC);
+	int fd = own_open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY, 0);
 
 	if (fd < 0)
 		return false;

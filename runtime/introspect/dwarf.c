@@ -15,6 +15,7 @@
 
 #include "base/compiler.h"
 #include "base/fault.h"
+#include "base/own_fd.h"
 #include "introspect/locate.h"
 
 #define FUNCTIONS(each) \
@@ -168,26 +169,35 @@ static const Dwfl_Thread_Callbacks thread_callbacks = {
 	.set_initial_registers = set_registers,
 };
 
-bool backtrace_by_dwarf(const struct capture *capture, pid_t thread, struct safe_text *text,
-			enum backtrace_end *ret_end)
+static bool walk_by_dwarf(struct walk *walk, enum backtrace_end *ret_end)
 {
-	struct walk walk = {.capture = capture, .thread = thread, .text = text};
-
 	if (!load())
 		return false;
 	Dwfl_Callbacks callbacks = {.find_elf = dw.linux_proc_find_elf,
 				    .find_debuginfo = dw.build_id_find_debuginfo};
-	walk.dwfl = dw.begin(&callbacks);
-	if (!walk.dwfl)
+	walk->dwfl = dw.begin(&callbacks);
+	if (!walk->dwfl)
 		return false;
-	dw.report_begin(walk.dwfl);
+	dw.report_begin(walk->dwfl);
 	*ret_end = BACKTRACE_CUT;
-	if (dw.linux_proc_report(walk.dwfl, getpid()) == 0 && dw.report_end(walk.dwfl, NULL, NULL) == 0 &&
-	    dw.attach_state(walk.dwfl, NULL, getpid(), &thread_callbacks, &walk) &&
-	    dw.getthread_frames(walk.dwfl, thread, add_frame, &walk) == 0 && walk.outermost)
+	if (dw.linux_proc_report(walk->dwfl, getpid()) == 0 && dw.report_end(walk->dwfl, NULL, NULL) == 0 &&
+	    dw.attach_state(walk->dwfl, NULL, getpid(), &thread_callbacks, walk) &&
+	    dw.getthread_frames(walk->dwfl, walk->thread, add_frame, walk) == 0 && walk->outermost)
 		*ret_end = BACKTRACE_WHOLE;
-	dw.end(walk.dwfl);
-	return walk.frames > 0;
+	dw.end(walk->dwfl);
+	return walk->frames > 0;
+}
+
+bool backtrace_by_dwarf(const struct capture *capture, pid_t thread, struct safe_text *text,
+			enum backtrace_end *ret_end)
+{
+	struct walk walk = {.capture = capture, .thread = thread, .text = text};
+	bool blocked[3];
+
+	own_standard_block(blocked);
+	bool found = walk_by_dwarf(&walk, ret_end);
+	own_standard_unblock(blocked);
+	return found;
 }
 
 #else

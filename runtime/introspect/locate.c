@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/own_fd.h"
 #include "introspect/peek.h"
 #include "introspect/safe_text.h"
 
@@ -105,7 +106,7 @@ static bool find(struct maps *maps, uintptr_t address, struct mapping *mapping, 
 
 const char *locate_code(const void *address, char *buffer, size_t size)
 {
-	struct maps maps = {.fd = (int)SYS("open", open("/proc/self/maps", O_RDONLY | O_CLOEXEC))};
+	struct maps maps = {.fd = own_open("/proc/self/maps", O_RDONLY, 0)};
 	struct mapping mapping;
 	struct safe_text text;
 	uintptr_t base;

@@ -8,12 +8,13 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/own_fd.h"
 #include "context/sanitizer.h"
 
 /* Some sandboxes refuse process_vm_readv. */
 static ssize_t read_self(void *to, const void *from, size_t size)
 {
-	int fd = (int)SYS("open", open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
+	int fd = own_open("/proc/self/mem", O_RDONLY, 0);
 
 	if (fd < 0)
 		return fd;

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/own_fd.h"
 #include "base/trace.h"
 #include "base/versioned.h"
 #include "context/overflow.h"
@@ -49,7 +50,7 @@ static int write_file(bool in_signal)
 	error = trace_read(stop_at_once, NULL, in_signal);
 	if (error < 0)
 		return error;
-	fd = (int)SYS("open", open(file.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666));
+	fd = own_open(file.path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, 0666);
 	if (fd < 0)
 		return fd;
 	error = trace_write_json(fd, in_signal);

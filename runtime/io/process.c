@@ -19,6 +19,7 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "base/own_fd.h"
 #include "base/versioned.h"
 #include "io/process_start.h"
 #include "sync/waiters.h"
@@ -85,7 +86,7 @@ static int start_thread(async_process *process)
 {
 	sigset_t all, old;
 
-	int ends[2], error = (int)SYS("pipe2", pipe2(ends, O_CLOEXEC));
+	int ends[2], error = own_pipe(ends);
 	if (error)
 		return error;
 	process->exit_fd = ends[0];
@@ -109,7 +110,7 @@ static int watch_exit(async_process *process)
 
 	if (error)
 		return error;
-	process->exit_fd = (int)SYS("pidfd_open child", syscall(SYS_pidfd_open, process->pid, 0));
+	process->exit_fd = own_pidfd(process->pid, "pidfd_open child");
 	/* Old kernels, tools and filters have none. */
 	if (process->exit_fd == -ENOSYS || process->exit_fd == -EPERM)
 		error = start_thread(process);

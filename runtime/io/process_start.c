@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * DESIGN. posix_spawn(3) knows how to share memory with a child safely, and tells why a program could not be run. What
- * becomes a standard descriptor is first copied above them, so that the order in which the child puts them in place
- * does not matter.
+ * becomes a standard descriptor is a descriptor of our own first, thus above them, so that the order in which the child
+ * puts them in place does not matter.
  */
 #include "io/process_start.h"
 
@@ -13,49 +13,45 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/own_fd.h"
 
-/* A copy above the standard descriptors; -errno stays that. */
-static int lift(int fd)
+static int take(int fd, int *ret_fd)
 {
-	return fd < 0 ? fd : (int)SYS("fcntl", fcntl(fd, F_DUPFD_CLOEXEC, 3));
-}
-
-static int lift_own(int fd)
-{
-	int copy = lift(fd);
-
 	if (fd >= 0)
-		close(fd);
-	return copy;
+		*ret_fd = fd;
+	return fd < 0 ? fd : 0;
 }
 
-static int open_pipe(int which, int *ret_ours)
+static int open_pipe(int which, int *ret_ours, int *ret_theirs)
 {
-	int ends[2], error = (int)SYS("pipe2", pipe2(ends, O_CLOEXEC));
+	int ends[2], error = own_pipe(ends);
 
 	if (error)
 		return error;
 	*ret_ours = ends[which == 0];
-	return lift_own(ends[which != 0]);
+	*ret_theirs = ends[which != 0];
+	return 0;
 }
 
-/* What the child shall have as `which`; -1 if it is not open here either. */
+/* What the child shall have as `which`; theirs[which] stays -1 if that is not open here either. */
 static int open_one(const struct async_process_options *options, int which, int fds[3], int theirs[3])
 {
-	int fd;
+	int error;
 
 	switch (options->stdio[which].kind) {
 	case ASYNC_STDIO_INHERIT:
-		fd = lift(which);
-		return fd == -EBADF ? -1 : fd;
+		error = take(own_copy(which), &theirs[which]);
+		return error == -EBADF ? 0 : error;
 	case ASYNC_STDIO_PIPE:
-		return open_pipe(which, &fds[which]);
+		return open_pipe(which, &fds[which], &theirs[which]);
 	case ASYNC_STDIO_NULL:
-		return lift_own((int)SYS("open", open("/dev/null", O_RDWR | O_CLOEXEC)));
+		return take(own_open("/dev/null", O_RDWR, 0), &theirs[which]);
 	case ASYNC_STDIO_FD:
-		return options->stdio[which].fd < 0 ? -EBADF : lift(options->stdio[which].fd);
+		return take(own_copy(options->stdio[which].fd), &theirs[which]);
 	case ASYNC_STDIO_STDOUT:
-		return which == 2 ? theirs[1] < 0 ? -1 : lift(theirs[1]) : -EINVAL;
+		if (which != 2)
+			return -EINVAL;
+		return theirs[1] < 0 ? 0 : take(own_copy(theirs[1]), &theirs[2]);
 	default:
 		return -EINVAL;
 	}
@@ -78,8 +74,12 @@ static int set_attributes(posix_spawnattr_t *attributes, const struct async_proc
 	case ASYNC_PROCESS_GROUP_SESSION:
 		flags |= POSIX_SPAWN_SETSID;
 		break;
-	case ASYNC_PROCESS_GROUP_NEW:
 	case ASYNC_PROCESS_GROUP_JOIN:
+		/* To the kernel 0 is a new group. */
+		if (options->group_id <= 0)
+			return EINVAL;
+		/* fallthrough */
+	case ASYNC_PROCESS_GROUP_NEW:
 		flags |= POSIX_SPAWN_SETPGROUP;
 		posix_spawnattr_setpgroup(attributes,
 					  options->group == ASYNC_PROCESS_GROUP_JOIN ? options->group_id : 0);
@@ -127,11 +127,8 @@ int process_start(const char *file, char *const argv[], const struct async_proce
 {
 	int theirs[3] = {-1, -1, -1}, error = 0;
 
-	for (int i = 0; i < 3 && !error; i++) {
-		theirs[i] = open_one(options, i, fds, theirs);
-		if (theirs[i] < -1)
-			error = theirs[i];
-	}
+	for (int i = 0; i < 3 && !error; i++)
+		error = open_one(options, i, fds, theirs);
 	if (!error)
 		error = spawn(file, argv, options, theirs, ret_pid);
 	for (int i = 0; i < 3; i++)

@@ -20,6 +20,8 @@
 
 /* Up to so many cases need no memory. */
 #define ARMS_ON_STACK 8
+/* No case is possible. No errno: arming a case may fail with any of those. */
+#define NOT_YET INTPTR_MIN
 
 struct selection;
 
@@ -198,7 +200,7 @@ static bool took(struct selection *selection, size_t i)
 	return false;
 }
 
-/* Takes the first case that is possible. Returns its index, or -EAGAIN. */
+/* Takes the first case that is possible. Returns its index, or NOT_YET. */
 static intptr_t try_all(struct selection *selection)
 {
 	for (size_t k = 0; k < selection->count; k++) {
@@ -207,7 +209,7 @@ static intptr_t try_all(struct selection *selection)
 		if (took(selection, i))
 			return (intptr_t)i;
 	}
-	return -EAGAIN;
+	return NOT_YET;
 }
 
 /* Hangs up what a case waits for. Returns 0, -errno, or 1 if the case is possible already. */
@@ -323,7 +325,7 @@ static size_t woken_by(const struct selection *selection, intptr_t word)
 	return i;
 }
 
-/* Waits once for all cases, and tries them again. Returns an index, -EAGAIN, or why waiting failed. */
+/* Waits once for all cases, and tries them again. Returns an index, NOT_YET, or why waiting failed. */
 static intptr_t wait_once(struct selection *selection, struct selections *selections)
 {
 	intptr_t result = arm_all(selection);
@@ -358,7 +360,7 @@ static noinline intptr_t wait_for_one(struct selection *selection)
 	} else {
 		do
 			result = wait_once(selection, selections);
-		while (result == -EAGAIN);
+		while (result == NOT_YET);
 	}
 	if (selection->arms != on_stack)
 		mem_free(selection->arms);
@@ -371,7 +373,7 @@ static intptr_t find_default(const struct selection *selection)
 	for (size_t i = 0; i < selection->count; i++)
 		if (selection->cases[i].kind == ASYNC_SELECT_DEFAULT)
 			return (intptr_t)i;
-	return -EAGAIN;
+	return NOT_YET;
 }
 
 intptr_t async_select_from(struct async_select_case *cases, size_t count, size_t first)
@@ -391,7 +393,7 @@ intptr_t async_select_from(struct async_select_case *cases, size_t count, size_t
 	selection.first = first % count;
 	list_init(&selection.link);
 	intptr_t result = try_all(&selection);
-	if (result == -EAGAIN) {
+	if (result == NOT_YET) {
 		result = find_default(&selection);
 		if (result >= 0)
 			cases[result].result = 0;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/own_fd.h"
 #include "io/fd.h"
 #include "reactor/call.h"
 #include "reactor/transfer.h"
@@ -65,7 +66,7 @@ static int wait_for_ends(const struct call *call)
 /* The worker gets a number of its own for what it reads: the other may be closed before it comes to it. */
 static int64_t perform_in_worker(struct call call)
 {
-	int own = (int)SYS("fcntl", fcntl(call.fd, F_DUPFD_CLOEXEC, 0));
+	int own = own_copy(call.fd);
 
 	if (own < 0)
 		return own;

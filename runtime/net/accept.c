@@ -16,6 +16,7 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "base/own_fd.h"
 #include "net/address.h"
 #include "net/server.h"
 
@@ -170,8 +171,7 @@ static int accept_next(struct listener *listener)
 
 	if (error)
 		return error;
-	int fd = (int)SYS("accept4", accept4(listener->fd, (struct sockaddr *)&address, &size,
-					     SOCK_NONBLOCK | SOCK_CLOEXEC));
+	int fd = own_accept(listener->fd, (struct sockaddr *)&address, &size);
 	if (fd < 0) {
 		give_place_back(connection);
 		return fd;

@@ -7,6 +7,7 @@
 #include <async/resolve.h>
 #include <async/socket.h>
 
+#include "base/own_fd.h"
 #include "base/versioned.h"
 #include "net/eyeballs.h"
 
@@ -85,7 +86,7 @@ static int connect_to_path(const char *path)
 {
 	struct sockaddr_un address;
 	int size = async_unix_address(path, &address);
-	int fd = size < 0 ? size : async_socket(AF_UNIX, SOCK_STREAM, 0);
+	int fd = size < 0 ? size : own_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return fd;

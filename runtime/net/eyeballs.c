@@ -17,6 +17,7 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "base/own_fd.h"
 
 struct race {
 	const struct addrinfo **order, *local;
@@ -106,7 +107,7 @@ static int look(struct race *race, size_t i)
 static int begin(struct race *race, size_t i)
 {
 	const struct addrinfo *address = race->order[i];
-	int fd = async_socket(address->ai_family, address->ai_socktype, address->ai_protocol), on = 1;
+	int fd = own_socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK, address->ai_protocol), on = 1;
 
 	if (fd < 0)
 		return fd;

@@ -15,6 +15,7 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "base/own_fd.h"
 
 /* How often another free port is tried because the one that one address got is taken on another. */
 #define PORT_ATTEMPTS 16
@@ -57,7 +58,7 @@ static int listen_now(int fd, const struct async_server_options *options)
 static int share(const int *fds, struct sockets *sockets, size_t first)
 {
 	for (size_t i = first * sockets->count; i < sockets->count * sockets->loops; i++) {
-		int fd = (int)SYS("fcntl", fcntl(fds[i % sockets->count], F_DUPFD_CLOEXEC, 0));
+		int fd = own_copy(fds[i % sockets->count]);
 
 		if (fd < 0)
 			return fd;
@@ -91,7 +92,7 @@ static int prepare(int fd, int family, const struct async_server_options *option
 /* A socket that listens on an address, or why there is none. */
 static int listen_at(const struct sockaddr *address, socklen_t size, const struct async_server_options *options)
 {
-	int fd = async_socket(address->sa_family, SOCK_STREAM, 0);
+	int fd = own_socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return fd;
@@ -229,7 +230,7 @@ static int remove_stale(const char *path, const struct sockaddr_un *address, soc
 		return 0;
 	if (!S_ISSOCK(status.st_mode))
 		return -EADDRINUSE;
-	int fd = async_socket(AF_UNIX, SOCK_STREAM, 0);
+	int fd = own_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fd;
 	int error = (int)SYS("connect", connect(fd, (const struct sockaddr *)address, size));
@@ -302,7 +303,7 @@ int listen_unix(const char *path, const struct async_server_options *options, st
 		return error;
 	if (sockets_make(&sockets, 1, options->loops) < 0)
 		return -ENOMEM;
-	sockets.fds[0] = async_socket(AF_UNIX, SOCK_STREAM, 0);
+	sockets.fds[0] = own_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	error = sockets.fds[0] < 0 ? sockets.fds[0] : bind_path(sockets.fds[0], path, options, &bound);
 	if (!error)
 		error = listen_now(sockets.fds[0], options);

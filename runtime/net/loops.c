@@ -29,7 +29,7 @@ static void *run_part(void *arg)
 	/* A stop is for the program's own loops. */
 	do
 		result = async_loop_run_until_complete(loop, async_ref(part->main));
-	while (result == -EINTR);
+	while (result == -EINTR && !async_done(part->main));
 	if (result < 0) {
 		int none = 0;
 

@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/memory.h"
+#include "base/own_fd.h"
 #include "reactor/buffer.h"
 #include "reactor/call.h"
 #include "reactor/offload.h"
@@ -128,12 +129,15 @@ static void try_queue(struct epoll *p, struct fd_entry *e, enum queue queue)
 		int64_t result = try_op(p, e, op);
 
 		if (result == -EAGAIN && e->kind == FD_FILE && op_suits_worker(op)) {
+			/* This -EAGAIN would be that no worker could be started. */
 			result = offload_start(&p->base, op);
-			if (result == 0) {
-				list_remove(&op->link);
-				list_append(&e->queue[QUEUE_CALL], &op->link);
+			if (result < 0) {
+				reactor_arrive(&p->base, op, result);
 				continue;
 			}
+			list_remove(&op->link);
+			list_append(&e->queue[QUEUE_CALL], &op->link);
+			continue;
 		}
 		if (result != -EAGAIN)
 			reactor_arrive(&p->base, op, result);
@@ -405,10 +409,10 @@ static int watch_own(struct epoll *p, int fd, uint64_t tag)
 
 static int open_descriptors(struct epoll *p)
 {
-	p->epoll_fd = (int)SYS("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
+	p->epoll_fd = own_epoll();
 	if (p->epoll_fd < 0)
 		return p->epoll_fd;
-	p->check_fd = (int)SYS("timerfd_create", timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
+	p->check_fd = own_timerfd(0);
 	if (p->check_fd < 0)
 		return p->check_fd;
 	int err = watch_own(p, p->base.wake_fd, WAKE);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/own_fd.h"
 #include "reactor/buffer.h"
 #include "reactor/call.h"
 #include "reactor/offload.h"
@@ -26,10 +27,8 @@ int reactor_init(struct reactor *r, const struct reactor_ops *ops, const struct 
 	fd_entry_init(&r->nowhere, -1);
 	r->nowhere.kind = FD_FILE;
 	offload_init(r);
-	int fd = SYS("eventfd", eventfd(0, EFD_CLOEXEC));
-
-	r->wake_fd = fd;
-	return fd < 0 ? fd : 0;
+	r->wake_fd = own_eventfd(0, 0);
+	return r->wake_fd < 0 ? r->wake_fd : 0;
 }
 
 /* Descriptors that were made for tasks that do not go on. */

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/own_fd.h"
 
 #ifndef RWF_NOSIGNAL
 #define RWF_NOSIGNAL 0x00000100
@@ -165,7 +166,7 @@ static int terminal_twin(struct fd_entry *e)
 	if (flags < 0 || ioctl(e->fd, TIOCGPTN, &number) == 0)
 		return -1;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", e->fd);
-	int twin = (int)SYS("open", open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+	int twin = own_open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY, 0);
 
 	if (twin >= 0 && !same_terminal(e->fd, twin)) {
 		close(twin);

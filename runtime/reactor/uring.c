@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/memory.h"
+#include "base/own_fd.h"
 #include "reactor/buffer.h"
 #include "reactor/offload.h"
 
@@ -200,10 +201,10 @@ static int uring_fd(struct reactor *r)
 
 	if (u->watch_fd >= 0)
 		return u->watch_fd;
-	u->notify_fd = (int)SYS("eventfd", eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
+	u->notify_fd = own_eventfd(1, EFD_NONBLOCK);
 	if (u->notify_fd < 0)
 		return u->notify_fd;
-	u->watch_fd = (int)SYS("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
+	u->watch_fd = own_epoll();
 	err = u->watch_fd < 0 ? u->watch_fd : watch(u->watch_fd, u->notify_fd);
 	if (err == 0)
 		err = watch(u->watch_fd, r->wake_fd);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "base/fault.h"
+#include "base/own_fd.h"
 #include "reactor/reactor_impl.h"
 
 static const char *reason = "", *features = "";
@@ -75,6 +76,18 @@ static const char *refusal(int err)
 	}
 }
 
+/* liburing opens it under the lowest number that is free. */
+static int lift(struct io_uring *ring)
+{
+	ring->ring_fd = ring->enter_ring_fd = own_lift(ring->ring_fd);
+	if (ring->ring_fd >= 0)
+		return 0;
+	int err = ring->ring_fd;
+
+	io_uring_queue_exit(ring);
+	return err;
+}
+
 static int setup(struct io_uring *ring, const char **ret_features)
 {
 	int err = -EINVAL;
@@ -88,7 +101,7 @@ static int setup(struct io_uring *ring, const char **ret_features)
 		err = URING("io_uring_setup", io_uring_queue_init_params(SQ_ENTRIES, ring, &params));
 		*ret_features = setups[i].features;
 	}
-	return err;
+	return err < 0 ? err : lift(ring);
 }
 
 /* What may be missing, as the first ring found it: one bit each. */
