@@ -218,6 +218,19 @@ static void listen_somewhere(void)
 	snprintf(port, sizeof(port), "%u", ntohs(address.sin_port));
 }
 
+/* On which nobody listens. */
+static void free_port(char name[16])
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t size = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (void *)&address, size), 0);
+	assert_int_equal(getsockname(fd, (void *)&address, &size), 0);
+	close(fd);
+	snprintf(name, 16, "%u", ntohs(address.sin_port));
+}
+
 static intptr_t connect_by_name(void *arg)
 {
 	struct async_connection_options options = ASYNC_CONNECTION_OPTIONS_INIT;
@@ -250,12 +263,7 @@ static intptr_t connect_by_name(void *arg)
 	assert_int_equal(async_close(accepted), 0);
 	/* From a port of our own, whatever the address. */
 	char local[16];
-	int bound = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	peer = (struct sockaddr_in){.sin_family = AF_INET};
-	assert_int_equal(bind(bound, (void *)&peer, sizeof(peer)), 0);
-	assert_int_equal(getsockname(bound, (void *)&peer, &size), 0);
-	close(bound);
-	snprintf(local, sizeof(local), "%u", ntohs(peer.sin_port));
+	free_port(local);
 	options.local_host = NULL;
 	options.local_service = local;
 	options.family = AF_INET;
@@ -264,7 +272,10 @@ static intptr_t connect_by_name(void *arg)
 	accepted = async_accept(listener, (void *)&peer, &size);
 	assert_string_equal(local, (snprintf(local + 8, 8, "%u", ntohs(peer.sin_port)), local + 8));
 	assert_int_equal(async_close(fd), 0);
-	return async_close(accepted);
+	assert_int_equal(async_close(accepted), 0);
+	/* From the port where nobody listens but this socket. */
+	free_port(local);
+	return async_create_connection("127.0.0.1", local, &options) == -ECONNREFUSED ? 0 : -EISCONN;
 }
 
 static intptr_t fail_to_connect(void *arg)

@@ -202,12 +202,70 @@ static void busy_kernel_is_asked_again(void **state)
 	}
 }
 
+/* What is under way when a filter comes that refuses the ring, and when it notices. */
+enum moment { AT_A_WAIT, AT_A_CANCEL, AT_A_CLOSE, AT_A_FULL_RING, MOMENTS };
+
+static void notice(enum moment moment, struct call *reading, int fd)
+{
+	static struct call many[300];
+
+	if (moment == AT_A_CANCEL) {
+		assert_false(reactor_cancel(r, &reading->op));
+	} else if (moment == AT_A_CLOSE) {
+		assert_int_equal(reactor_forget(r, fd), 1);
+	} else if (moment == AT_A_FULL_RING) {
+		for (size_t i = 0; i < array_size(many); i++)
+			if (!begin_poll(&many[i], fd, POLLPRI))
+				assert_int_equal(many[i].op.result, -EPERM);
+	}
+}
+
+static void a_ring_that_is_refused_later(void **state)
+{
+	static const int64_t expected[] = {-EPERM, -ECANCELED, -EBADF, -EPERM};
+
+	(void)state;
+	for (int moment = 0; moment < MOMENTS; moment++) {
+		struct call reading, polling, late;
+		int fds[2], others[2];
+
+		assert_int_equal(reactor_open(&(struct reactor_options){.kind = REACTOR_URING}, &r), 0);
+		assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+		assert_int_equal(pipe2(others, O_CLOEXEC), 0);
+		assert_true(begin_read(&reading, fds[0]));
+		assert_true(begin_poll(&polling, others[0], POLLIN));
+		settle();
+		fault_arm_for_good("io_uring_enter", 1, -EPERM);
+		notice(moment, &reading, fds[0]);
+		while (reactor_pending(r) > 0)
+			assert_true(reactor_wait(r, -1) >= 0);
+		assert_int_equal(reading.op.result, expected[moment]);
+		assert_int_equal(polling.op.result, -EPERM);
+		/* What comes later fails at once, what another thread tells is heard, and time passes. */
+		assert_false(begin_read(&late, others[0]));
+		assert_int_equal(late.op.result, -EPERM);
+		reactor_wake(r);
+		assert_int_equal(reactor_wait(r, -1), 0);
+		assert_int_equal(reactor_wait(r, 1000), 0);
+		reactor_close(r);
+		/* It is not asked again and again. */
+		assert_true(fault_disarm() < 8);
+		close_both(fds);
+		close_both(others);
+	}
+}
+
 static void automatic_choice_falls_back(void **state)
 {
 	struct reactor *other;
 
 	(void)state;
 	fault_arm("io_uring_setup", 1, -EPERM);
+	assert_int_equal(reactor_open(&(struct reactor_options){.kind = REACTOR_AUTO}, &other), 0);
+	assert_string_equal(reactor_name(other), "epoll");
+	reactor_close(other);
+	/* There are filters that let a ring be made, and not be used. */
+	fault_arm("io_uring_enter", 1, -EPERM);
 	assert_int_equal(reactor_open(&(struct reactor_options){.kind = REACTOR_AUTO}, &other), 0);
 	assert_string_equal(reactor_name(other), "epoll");
 	reactor_close(other);
@@ -230,7 +288,10 @@ int main(void)
 		TEST(broken_pipe_on_old_kernels),
 		TEST(broken_pipe_is_an_error_and_no_signal),
 	};
-	const struct CMUnitTest choice[] = {cmocka_unit_test(automatic_choice_falls_back)};
+	const struct CMUnitTest choice[] = {
+		cmocka_unit_test(automatic_choice_falls_back),
+		cmocka_unit_test(a_ring_that_is_refused_later),
+	};
 	const char *reason;
 	int failed = run_on_each_backend(tests, array_size(tests));
 

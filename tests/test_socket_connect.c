@@ -100,6 +100,33 @@ static void connections_are_refused(void **state)
 	run(refuse, NULL);
 }
 
+/* As the kernel does by chance where it chooses a free port for the socket. */
+static intptr_t connect_to_oneself(void *arg)
+{
+	(void)arg;
+	for (enum family family = INET; family <= INET6; family++) {
+		struct address own, peer = {.size = sizeof(peer.storage)};
+
+		if (!has_family(family))
+			continue;
+		int fd = make_bound(family, SOCK_STREAM, false, &own);
+		assert_int_equal(async_connect(fd, sa(&own), own.size), -ECONNREFUSED);
+		assert_int_equal(getpeername(fd, sa(&peer), &peer.size), -1);
+		close_now(fd);
+		/* With datagrams it is what was asked for. */
+		fd = make_bound(family, SOCK_DGRAM, false, &own);
+		assert_int_equal(async_connect(fd, sa(&own), own.size), 0);
+		close_now(fd);
+	}
+	return 0;
+}
+
+static void a_socket_is_not_its_own_peer(void **state)
+{
+	(void)state;
+	run(connect_to_oneself, NULL);
+}
+
 /* A listener takes no more: further connects wait. */
 static int fill_backlog(struct address *address, enum family family, int fds[], int room)
 {
@@ -374,6 +401,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(connections_are_made),
 		TEST(connections_are_refused),
+		TEST(a_socket_is_not_its_own_peer),
 		TEST(a_full_backlog_is_waited_for),
 		TEST(waiting_connects_are_cancelled),
 		TEST(cancelled_accepts_lose_no_connection),

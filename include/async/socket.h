@@ -42,12 +42,14 @@ ASYNC_EXPORT int async_unix_address(const char *path, struct sockaddr_un *ret_ad
  * `size` as of accept(2), both may be NULL.
  * Suspends: until somebody connects. Cancel: the connection stays in the backlog, or its descriptor is returned.
  * Returns: the descriptor; -ECANCELED, -EBADF (not open, or closed by async_close meanwhile), -EMFILE, -ENFILE,
- * -ECONNABORTED, -EPERM (outside a task), and what accept(2) says.
+ * -ECONNABORTED, -EINVAL (it does not listen, or was shut down), -EPERM (outside a task), and what accept(2) says.
  */
 ASYNC_EXPORT ASYNC_MUST_CHECK int async_accept(int fd, struct sockaddr *address, socklen_t *size);
 
 /*
- * Connects, or gives a datagram socket its peer. Waits for room in the backlog of a Unix socket, too.
+ * Connects, or gives a datagram socket its peer. Waits for room in the backlog of a Unix socket, too: of that the kernel
+ * tells nothing, so it is tried again after 0.5 ms, then after twice as long each time, at most 32 ms.
+ * On a local port where nobody listens TCP can connect a socket to itself: that is undone, and is -ECONNREFUSED.
  * Suspends: until the connection is made or refused. Cancel: the attempt may go on in the kernel; close the socket.
  * Returns: 0; -ECANCELED, -ECONNREFUSED, -ETIMEDOUT (the kernel's, after minutes), -EPERM (outside a task), and what
  * connect(2) says.
@@ -63,14 +65,19 @@ ASYNC_EXPORT ASYNC_MUST_CHECK int async_connect(int fd, const struct sockaddr *a
 ASYNC_EXPORT ASYNC_MUST_CHECK ssize_t async_recv(int fd, void *buffer, size_t size, int flags);
 ASYNC_EXPORT ASYNC_MUST_CHECK ssize_t async_send(int fd, const void *buffer, size_t size, int flags);
 
-/* The same for datagrams: where one came from, `address` and `address_size` as of recvfrom(2), and where it goes. */
+/*
+ * The same for datagrams: where one came from, `address` and `address_size` as of recvfrom(2), and where it goes.
+ * Whether a Unix socket that is full has room again, the kernel tells only to who is connected to it; others try again
+ * after pauses as async_connect makes them.
+ */
 ASYNC_EXPORT ASYNC_MUST_CHECK ssize_t async_recvfrom(int fd, void *buffer, size_t size, int flags,
 						     struct sockaddr *address, socklen_t *address_size);
 ASYNC_EXPORT ASYNC_MUST_CHECK ssize_t async_sendto(int fd, const void *buffer, size_t size, int flags,
 						   const struct sockaddr *address, socklen_t address_size);
 
 /* The same with several buffers, and with what goes beside the bytes: descriptors (SCM_RIGHTS), credentials. The
- * message and all it points to belong to the kernel until the call returns. */
+ * message and all it points to belong to the kernel until the call returns. What waits with MSG_ERRQUEUE or MSG_OOB keeps
+ * no other receive from going on. */
 ASYNC_EXPORT ASYNC_MUST_CHECK ssize_t async_recvmsg(int fd, struct msghdr *message, int flags);
 ASYNC_EXPORT ASYNC_MUST_CHECK ssize_t async_sendmsg(int fd, const struct msghdr *message, int flags);
 

@@ -23,6 +23,8 @@ int fault_check(const char *call);
 
 /* Makes the `nth` (from 1) call whose name is `call` (NULL: any) fail with `error`, a negative errno. */
 void fault_arm(const char *call, unsigned long nth, int error);
+/* The same for that call and all that follow. */
+void fault_arm_for_good(const char *call, unsigned long nth, int error);
 /* Fails nothing and counts the calls whose name is `call` (NULL: any). */
 void fault_count(const char *call);
 /* Ends either. Returns how many calls matched since. */

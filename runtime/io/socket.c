@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include <async/socket.h>
-#include <async/task.h>
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "base/fault.h"
 #include "io/fd.h"
-
-/* How long a connect waits before it looks again for room in a Unix socket's backlog; twice as long each time. */
-#define BACKLOG_WAIT_MIN (1 * ASYNC_MS)
-#define BACKLOG_WAIT_MAX (64 * ASYNC_MS)
+#include "io/socket.h"
 
 int async_socket(int domain, int type, int protocol)
 {
@@ -57,23 +54,49 @@ int async_accept(int fd, struct sockaddr *address, socklen_t *size)
 	return (int)fd_perform(&waiting);
 }
 
+static in_port_t port_of(const struct sockaddr *address)
+{
+	switch (address->sa_family) {
+	case AF_INET:
+		return ((const struct sockaddr_in *)address)->sin_port;
+	case AF_INET6:
+		return ((const struct sockaddr_in6 *)address)->sin6_port;
+	default:
+		return 0;
+	}
+}
+
+bool socket_is_its_own_peer(int fd, const struct sockaddr *target)
+{
+	struct sockaddr_storage own = {0}, peer = {0};
+	socklen_t own_size = sizeof(own), peer_size = sizeof(peer), type_size = sizeof(int);
+	in_port_t port = port_of(target);
+	int type = 0;
+
+	/* Nearly always the ports tell already. */
+	if (port == 0 || SYS("getsockname", getsockname(fd, (struct sockaddr *)&own, &own_size)) < 0 ||
+	    port_of((struct sockaddr *)&own) != port)
+		return false;
+	if (SYS("getsockopt", getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size)) < 0 || type != SOCK_STREAM ||
+	    SYS("getpeername", getpeername(fd, (struct sockaddr *)&peer, &peer_size)) < 0)
+		return false;
+	return own_size == peer_size && memcmp(&own, &peer, own_size) == 0;
+}
+
 int async_connect(int fd, const struct sockaddr *address, socklen_t size)
 {
-	async_time delay = BACKLOG_WAIT_MIN;
 	struct fd_wait waiting;
 
-	for (;;) {
-		op_init(&waiting.op, OP_CONNECT, fd, unconst(address), size);
-		int error = (int)fd_perform(&waiting);
+	op_init(&waiting.op, OP_CONNECT, fd, unconst(address), size);
+	int error = (int)fd_perform(&waiting);
+	if (error == 0 && address && socket_is_its_own_peer(fd, address)) {
+		/* It may be used again, and does not keep the port from whom it is for. */
+		static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 
-		if (error != OP_BACKLOG_FULL)
-			return error;
-		error = (int)async_sleep(delay);
-		if (error < 0)
-			return error;
-		if (delay < BACKLOG_WAIT_MAX)
-			delay *= 2;
+		(void)SYS("connect", connect(fd, &nobody, sizeof(nobody)));
+		error = -ECONNREFUSED;
 	}
+	return error;
 }
 
 static ssize_t transfer(enum op_code code, int fd, void *buffer, size_t size, int flags)

@@ -18,6 +18,7 @@
 #include "base/fault.h"
 #include "base/memory.h"
 #include "base/own_fd.h"
+#include "io/socket.h"
 
 struct race {
 	const struct addrinfo **order, *local;
@@ -81,7 +82,8 @@ static int try_connect(int fd, const struct addrinfo *address)
 	int error = (int)SYS("connect", connect(fd, address->ai_addr, address->ai_addrlen));
 
 	switch (error) {
-	case -EISCONN: return 0;
+	case 0:
+	case -EISCONN: return socket_is_its_own_peer(fd, address->ai_addr) ? -ECONNREFUSED : 0;
 	case -EALREADY:
 	case -EINTR: return -EINPROGRESS;
 	default: return error;

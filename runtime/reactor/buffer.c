@@ -37,7 +37,7 @@ void buffer_hand_over_other(const struct op *op)
 	case OP_WRITEV:
 	case OP_RECVMSG:
 	case OP_SENDMSG:
-		hand_over_parts(message->msg_iov, message->msg_iovlen, queue_of(op) == QUEUE_READ);
+		hand_over_parts(message->msg_iov, message->msg_iovlen, queue_of(op) != QUEUE_WRITE);
 		break;
 	case OP_CALL:
 		hand_over_call(op->buffer);

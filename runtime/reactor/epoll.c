@@ -16,6 +16,9 @@
  * checked at the next. A descriptor of its own tells the time for that: a limit on each wait would set a timer each
  * time, which takes a microsecond. On a virtual clock, which may jump while we wait, and where somebody else polls our
  * descriptor, it is done at once.
+ *
+ * What waits for something that the kernel does not tell (OP_NO_EVENT) steps out of its queue and is tried again when
+ * that descriptor says so.
  */
 #include <limits.h>
 #include <netinet/in.h>
@@ -34,6 +37,7 @@
 #include "reactor/transfer.h"
 
 #define CHECK_INTERVAL 100000000 /* ns */
+#define PAUSING (IN_WORKER + 1)  /* op->phase */
 #define WAKE UINT64_MAX
 #define CHECK (UINT64_MAX - 1)
 
@@ -43,8 +47,9 @@ struct epoll {
 	bool no_pwait2;
 	bool woken;
 	struct list fresh, aging; /* entries with waiting operations whose registration is to be checked */
+	struct list pausing;      /* entries with operations that pause */
 	int check_fd;             /* timerfd */
-	bool check_armed;
+	int64_t check_at;         /* when that tells the time; INT64_MAX: not at all */
 	struct epoll_event events[128];
 };
 
@@ -121,6 +126,37 @@ static bool has_waiting(const struct fd_entry *e)
 	       !list_empty(&e->queue[QUEUE_WRITE]);
 }
 
+/* Has the time told at `when`, if not earlier. */
+static void arm_check(struct epoll *p, int64_t when)
+{
+	struct itimerspec at = {.it_value = clock_timespec(when)};
+
+	if (when < p->check_at &&
+	    SYS("timerfd_settime", timerfd_settime(p->check_fd, TFD_TIMER_ABSTIME, &at, NULL)) == 0)
+		p->check_at = when;
+}
+
+static int64_t resumes_at(const struct op *op)
+{
+	return (int64_t)op->pause.tv_sec * 1000000000 + op->pause.tv_nsec;
+}
+
+static void note_pause(struct epoll *p, struct fd_entry *e, const struct op *op)
+{
+	if (list_empty(&e->pausing))
+		list_append(&p->pausing, &e->pausing);
+	arm_check(p, resumes_at(op));
+}
+
+/* Has an operation that is in no queue tried again later. */
+static void begin_pause(struct epoll *p, struct fd_entry *e, struct op *op)
+{
+	op->phase = PAUSING;
+	op->pause = clock_timespec(clock_add(clock_now(), op_next_pause(op)));
+	list_append(&e->queue[QUEUE_CALL], &op->link);
+	note_pause(p, e, op);
+}
+
 /* Tries, in order, what waits in one direction. What can neither be done nor wait is with a worker after. */
 static void try_queue(struct epoll *p, struct fd_entry *e, enum queue queue)
 {
@@ -139,10 +175,25 @@ static void try_queue(struct epoll *p, struct fd_entry *e, enum queue queue)
 			list_append(&e->queue[QUEUE_CALL], &op->link);
 			continue;
 		}
-		if (result != -EAGAIN)
+		if (result == OP_NO_EVENT) {
+			list_remove(&op->link);
+			begin_pause(p, e, op);
+		} else if (result != -EAGAIN) {
 			reactor_arrive(&p->base, op, result);
-		else if (queue != QUEUE_POLL)
+		} else if (queue != QUEUE_POLL) {
 			break;
+		}
+	}
+}
+
+/* A Unix socket that was shut down goes on saying EAGAIN, and there will be no other event. */
+static void end_accepts(struct epoll *p, struct fd_entry *e)
+{
+	list_for_each_safe(node, &e->queue[QUEUE_READ]) {
+		struct op *op = list_entry(node, struct op, link);
+
+		if (op->code == OP_ACCEPT)
+			reactor_arrive(&p->base, op, -EINVAL);
 	}
 }
 
@@ -151,6 +202,8 @@ static void try_entry(struct epoll *p, struct fd_entry *e, uint32_t events)
 	try_queue(p, e, QUEUE_POLL);
 	if (events & ~(uint32_t)EPOLLOUT)
 		try_queue(p, e, QUEUE_READ);
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		end_accepts(p, e);
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		try_queue(p, e, QUEUE_WRITE);
 	if (!has_waiting(e))
@@ -184,23 +237,56 @@ static void check(struct epoll *p, struct fd_entry *e)
 		try_entry(p, e, ~0u);
 }
 
+static bool epoll_submit(struct reactor *r, struct fd_entry *e, struct op *op);
+
+/* Tries again what has paused for long enough. */
+static void resume_entry(struct epoll *p, struct fd_entry *e, int64_t now)
+{
+	list_for_each_safe(node, &e->queue[QUEUE_CALL]) {
+		struct op *op = list_entry(node, struct op, link);
+
+		if (op->phase != PAUSING || resumes_at(op) > now)
+			continue;
+		list_remove(&op->link);
+		if (!epoll_submit(&p->base, e, op))
+			continue;
+		int64_t result = op->result;
+		reactor_arrive(&p->base, op, result);
+	}
+	list_for_each(node, &e->queue[QUEUE_CALL]) {
+		const struct op *op = list_entry(node, struct op, link);
+
+		if (op->phase == PAUSING)
+			note_pause(p, e, op);
+	}
+}
+
+static void resume_paused(struct epoll *p)
+{
+	struct list entries = LIST_INIT(entries), *node;
+	int64_t now = clock_now();
+
+	list_splice(&entries, &p->pausing);
+	while ((node = list_pop(&entries)))
+		resume_entry(p, list_entry(node, struct fd_entry, pausing), now);
+}
+
 static void check_aged(struct epoll *p)
 {
 	struct list *node;
 
-	p->check_armed = false;
 	while ((node = list_pop(&p->aging)))
 		check(p, list_entry(node, struct fd_entry, link));
 	list_splice(&p->aging, &p->fresh);
 }
 
 /* Has the time told at which to check, if there is anything to check. */
-static void arm_check(struct epoll *p)
+static void arm_next_check(struct epoll *p)
 {
-	static const struct itimerspec interval = {.it_value.tv_nsec = CHECK_INTERVAL};
+	bool any = !list_empty(&p->fresh) || !list_empty(&p->aging) || !list_empty(&p->pausing);
 
-	if (!p->check_armed && !(list_empty(&p->fresh) && list_empty(&p->aging)))
-		p->check_armed = SYS("timerfd_settime", timerfd_settime(p->check_fd, 0, &interval, NULL)) == 0;
+	if (p->check_at == INT64_MAX && any)
+		arm_check(p, clock_add(clock_now(), CHECK_INTERVAL));
 }
 
 /* True if it could not be given to one, and has completed. */
@@ -231,8 +317,12 @@ static bool epoll_submit(struct reactor *r, struct fd_entry *e, struct op *op)
 	op->phase = 0;
 	if (op->code == OP_CALL)
 		return submit_call(p, e, op);
-	if (op->code == OP_POLL || list_empty(&e->queue[queue_of(op)])) {
+	if (queue_of(op) == QUEUE_POLL || list_empty(&e->queue[queue_of(op)])) {
 		op->result = try_op(p, e, op);
+		if (op->result == OP_NO_EVENT) {
+			begin_pause(p, e, op);
+			return false;
+		}
 		if (op->result != -EAGAIN)
 			return true;
 		/* A worker must not be given what may wait for ever. */
@@ -273,6 +363,7 @@ static bool epoll_cancel(struct reactor *r, struct op *op)
 static void epoll_forget(struct reactor *r, struct fd_entry *e)
 {
 	list_remove(&e->link);
+	list_remove(&e->pausing);
 	/* It may have been closed already. */
 	if (e->watched)
 		(void)control(epoll_of(r), EPOLL_CTL_DEL, e->fd);
@@ -311,7 +402,9 @@ static void dispatch(struct epoll *p, int n)
 			continue;
 		}
 		if (event->data.u64 == CHECK) {
+			p->check_at = INT64_MAX;
 			check_aged(p);
+			resume_paused(p);
 			continue;
 		}
 		struct fd_entry *e = fd_table_find(&p->base.table, (int)event->data.u64);
@@ -334,7 +427,7 @@ static int epoll_wait_all(struct reactor *r, int64_t timeout)
 		return 0;
 	p->woken = false;
 	for (;;) {
-		arm_check(p);
+		arm_next_check(p);
 		int n = wait_events(p, r->arrivals || offload_ready(&p->base) ? 0 : timeout);
 
 		dispatch(p, n);
@@ -428,7 +521,9 @@ int epoll_open(const struct reactor_options *options, struct reactor **ret_react
 		return -ENOMEM;
 	list_init(&p->fresh);
 	list_init(&p->aging);
+	list_init(&p->pausing);
 	p->epoll_fd = p->check_fd = -1;
+	p->check_at = INT64_MAX;
 	/* Which does not know the call, and would complain of it on stderr. */
 	p->no_pwait2 = RUNNING_ON_VALGRIND;
 	int err = reactor_init(&p->base, &epoll_ops, options);

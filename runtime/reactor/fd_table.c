@@ -55,6 +55,7 @@ void fd_entry_init(struct fd_entry *e, int fd)
 	for (int q = 0; q < QUEUES; q++)
 		list_init(&e->queue[q]);
 	list_init(&e->link);
+	list_init(&e->pausing);
 	e->fd = fd;
 	e->twin = -1;
 }

@@ -4,7 +4,7 @@
  *
  * Entries come in chunks that never move and are freed with the table; the directory doubles. Only numbers of
  * open descriptors get an entry, so the table is as large as the process's limit on open files lets it be:
- * about 110 bytes for each number up to the highest used, in whole chunks.
+ * about 130 bytes for each number up to the highest used, in whole chunks.
  *
  * A program may close(2) a descriptor without a word and get its number again for something else, so an entry
  * is a hint: whoever relies on it must be able to bear its being out of date, or identify again.
@@ -30,16 +30,17 @@ enum fd_kind {
 
 /* What waits is served in order, in each direction; QUEUE_POLL and QUEUE_CALL are not. */
 enum queue {
-	QUEUE_POLL,
+	QUEUE_POLL, /* and what is received out of band: those who want ordinary data do not stand behind that */
 	QUEUE_READ,
 	QUEUE_WRITE,
-	QUEUE_CALL, /* what is with a worker, and calls on files */
+	QUEUE_CALL, /* what is with a worker, calls on files, and what pauses */
 	QUEUES,
 };
 
 struct fd_entry {
 	struct list queue[QUEUES]; /* pending operations, oldest first */
 	struct list link;          /* in a list of the backend */
+	struct list pausing;       /* epoll: among those with operations that pause */
 	int fd;
 	int twin;                  /* see terminal_twin in transfer.c; < 0: none */
 	uint8_t kind;              /* enum fd_kind */
@@ -74,7 +75,7 @@ static inline enum queue queue_of(const struct op *op)
 		[OP_CALL] = QUEUE_CALL,
 	};
 
-	return queues[op->code];
+	return op_is_out_of_band(op) ? QUEUE_POLL : queues[op->code];
 }
 
 static inline bool op_is_read(const struct op *op)

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/list.h"
 #include "worker/pool.h"
@@ -34,8 +35,14 @@ enum op_code {
 	OP_CALL, /* on a file: `buffer` is a struct call; `fd` < 0 where it is on none */
 };
 
-/* The result of OP_CONNECT where the backlog of a Unix socket is full; nothing tells when it is not any more. */
-#define OP_BACKLOG_FULL (-ERESTART)
+/*
+ * The result of a try that would have to wait for something of which the kernel tells nothing: room in the backlog of
+ * a Unix socket, or in the queue of a Unix datagram socket that the sender is not connected to. It is tried again
+ * after a pause, twice as long each time.
+ */
+#define OP_NO_EVENT (-ERESTART)
+#define OP_PAUSE_MIN 500000   /* ns */
+#define OP_PAUSE_MAX 32000000 /* ns */
 
 enum op_state {
 	OP_IDLE,    /* the owner's */
@@ -59,14 +66,17 @@ struct op {
 	/* Set by the reactor. */
 	uint8_t state;     /* enum op_state */
 	uint8_t phase;     /* the backend's: where the operation is */
+	uint8_t pauses;    /* how often it was tried in vain though it seemed ready */
 	bool cancelling;   /* withdrawal was asked for */
 	bool closing;      /* the descriptor is being closed: ends with -EBADF instead of -ECANCELED */
+	bool seemed_ready; /* the last try followed readiness */
 	bool connecting;   /* OP_CONNECT: has been begun, what is awaited is its outcome */
 	bool holds_time;   /* will end by itself, so a virtual clock must not jump past it */
 	int64_t result;    /* >= 0, or -errno */
 	struct fd_entry *entry;
 	struct list link;  /* among the operations of its descriptor, or of those that arrived */
 	struct job job;    /* what a file needs a worker for */
+	struct timespec pause; /* the backend's: how long it pauses, or until when */
 };
 
 /* Fills in the upper half but for `complete`: what few codes need is 0. The reactor sets the lower half; clearing it
@@ -81,6 +91,23 @@ static inline void op_init(struct op *op, enum op_code code, int fd, void *buffe
 	op->size = size;
 	op->length = NULL;
 	op->state = OP_IDLE;
+}
+
+/* How long it pauses this time, ns. */
+static inline int64_t op_next_pause(struct op *op)
+{
+	int64_t pause = (int64_t)OP_PAUSE_MIN << op->pauses;
+
+	if (pause >= OP_PAUSE_MAX)
+		return OP_PAUSE_MAX;
+	op->pauses++;
+	return pause;
+}
+
+/* Of a receive that takes nothing from the ordinary data: the error queue, or what is urgent. */
+static inline bool op_is_out_of_band(const struct op *op)
+{
+	return (op->code == OP_RECV || op->code == OP_RECVMSG) && op->flags & (MSG_ERRQUEUE | MSG_OOB);
 }
 
 #endif

@@ -106,7 +106,11 @@ static int deliver(struct reactor *r)
 /* Does not overtake what waits. */
 static bool try_once(struct op *op)
 {
-	op->result = list_empty(&op->entry->queue[queue_of(op)]) ? transfer_try(op->entry, op) : -EAGAIN;
+	bool first = queue_of(op) == QUEUE_POLL || list_empty(&op->entry->queue[queue_of(op)]);
+
+	op->result = first ? transfer_try(op->entry, op) : -EAGAIN;
+	if (op->result == OP_NO_EVENT)
+		op->result = -EAGAIN;
 	return true;
 }
 
@@ -116,6 +120,7 @@ bool reactor_submit(struct reactor *r, struct op *op)
 	int err = op->code == OP_CALL && op->fd < 0 ? 0 : fd_table_get(&r->table, op->fd, &e);
 
 	op->cancelling = op->closing = op->connecting = op->holds_time = false;
+	op->pauses = 0;
 	list_init(&op->link);
 	if (err == 0 && r->virtual_time && e != &r->nowhere)
 		err = fd_entry_identify(e);

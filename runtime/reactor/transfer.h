@@ -20,7 +20,8 @@
 		retry_result_; \
 	})
 
-/* The result of the operation, tried now; -EAGAIN if it would have to wait, if `e` is an FD_FILE for a disk. */
+/* The result of the operation, tried now; -EAGAIN if it would have to wait, if `e` is an FD_FILE for a disk;
+ * OP_NO_EVENT. */
 int64_t transfer_try(struct fd_entry *e, struct op *op);
 
 /* The same of the calls that only sockets have. */

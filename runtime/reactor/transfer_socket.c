@@ -59,12 +59,29 @@ static int64_t try_connect(struct op *op)
 	int64_t result = transfer_without_waiting(op->fd, connect_now, op);
 
 	if (result == -EAGAIN)
-		return OP_BACKLOG_FULL;
+		return OP_NO_EVENT;
 	/* One that was interrupted goes on, too. */
 	if (result != -EINPROGRESS && result != -EINTR)
 		return result;
 	op->connecting = true;
 	return -EAGAIN;
+}
+
+static bool is_for_unix_peer(const struct op *op)
+{
+	const struct msghdr *message = op->buffer;
+	const struct sockaddr *address = message->msg_name;
+
+	return address && message->msg_namelen >= sizeof(address->sa_family) && address->sa_family == AF_UNIX;
+}
+
+static int64_t send_message(const struct op *op, int flags)
+{
+	int64_t n = RETRY_EINTR(SYS("sendmsg", sendmsg(op->fd, op->buffer, flags | MSG_NOSIGNAL)));
+
+	/* Our socket has room: it is the receiver's queue that is full, and that shows only to who is connected to it.
+	 * Each try in vain makes ours seem to have got room, too: an event that tells nothing. */
+	return n == -EAGAIN && is_for_unix_peer(op) && transfer_poll(op->fd, POLLOUT) >= 0 ? OP_NO_EVENT : n;
 }
 
 int64_t transfer_socket(struct op *op)
@@ -79,7 +96,7 @@ int64_t transfer_socket(struct op *op)
 	case OP_RECVMSG:
 		return RETRY_EINTR(SYS("recvmsg", recvmsg(op->fd, op->buffer, flags)));
 	case OP_SENDMSG:
-		return RETRY_EINTR(SYS("sendmsg", sendmsg(op->fd, op->buffer, flags | MSG_NOSIGNAL)));
+		return send_message(op, flags);
 	case OP_ACCEPT:
 		return transfer_without_waiting(op->fd, accept_now, op);
 	default:

@@ -2,6 +2,10 @@
 /*
  * DESIGN. Operations are queued in the submission ring and go to the kernel with the next wait, in one call.
  * Reaping completions never submits, so it may be done wherever room is needed.
+ *
+ * A seccomp filter may come late and refuse io_uring_enter. Then nothing can be submitted, awaited or withdrawn any more:
+ * every operation ends with that error, and the ring is closed. What is left is a reactor that wakes, that has workers
+ * for files, and that refuses all else.
  */
 #ifdef HAVE_LIBURING
 #include "reactor/uring_impl.h"
@@ -19,11 +23,50 @@
 #include "reactor/buffer.h"
 #include "reactor/offload.h"
 
+/* How long what the kernel is at may take when the ring is closed, s. */
+#define LAST_CALL 1
+
+/* These pass: no memory, no room for completions, a signal, the end of the time. */
+static bool is_passing(int err)
+{
+	return err >= 0 || err == -EAGAIN || err == -EBUSY || err == -EINTR || err == -ETIME || err == -ENOMEM;
+}
+
+/*
+ * What waits in the kernel for a descriptor touches no buffer once it is cancelled or the ring is closed. What a thread
+ * of the kernel is at may: a cancellation by io_uring_register waits for that, if it is allowed.
+ */
+static void give_up(struct uring *u, int err)
+{
+	struct io_uring_sync_cancel_reg all = {
+		.flags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY, .timeout = {.tv_sec = LAST_CALL}};
+
+	(void)URING("io_uring_register", io_uring_register_sync_cancel(&u->ring, &all));
+	uring_reap(u);
+	io_uring_queue_exit(&u->ring);
+	u->refused = err;
+	u->wake_armed = u->cancels_lost = u->cancels_owed = false;
+	uring_fail_all(u, err);
+	u->withdrawn = 0;
+	if (u->base.embedded)
+		reactor_wake(&u->base);
+}
+
+/* The result of a call that entered the kernel. */
+static int entered(struct uring *u, int err)
+{
+	if (!is_passing(err))
+		give_up(u, err);
+	return err;
+}
+
 unsigned uring_reap(struct uring *u)
 {
 	struct io_uring_cqe *cqe;
 	unsigned head, n = 0;
 
+	if (u->refused)
+		return 0;
 	io_uring_for_each_cqe(&u->ring, head, cqe) {
 		n++;
 		if (cqe->user_data == TAG_WAKE) {
@@ -58,9 +101,9 @@ int uring_reap_all(struct uring *u)
 
 	uring_reap(u);
 	do {
-		if (!has_more(u))
+		if (u->refused || !has_more(u))
 			return 0;
-		err = URING("io_uring_enter", io_uring_get_events(&u->ring));
+		err = entered(u, URING("io_uring_enter", io_uring_get_events(&u->ring)));
 		n = uring_reap(u);
 	} while (err >= 0 && n > 0);
 	return err < 0 && err != -EINTR ? err : 0;
@@ -68,17 +111,19 @@ int uring_reap_all(struct uring *u)
 
 struct io_uring_sqe *uring_get_sqe(struct uring *u, int *ret_error)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+	struct io_uring_sqe *sqe = u->refused ? NULL : io_uring_get_sqe(&u->ring);
 
-	for (int tries = 0; !sqe && tries < 3; tries++) {
-		*ret_error = URING("io_uring_enter", io_uring_submit(&u->ring));
+	for (int tries = 0; !sqe && !u->refused && tries < 3; tries++) {
+		*ret_error = entered(u, URING("io_uring_enter", io_uring_submit(&u->ring)));
 		/* What it may want is room for completions. */
 		if (*ret_error < 0)
 			uring_reap_all(u);
 		if (u->base.arrivals && u->base.embedded)
 			reactor_wake(&u->base);
-		sqe = io_uring_get_sqe(&u->ring);
+		sqe = u->refused ? NULL : io_uring_get_sqe(&u->ring);
 	}
+	if (u->refused)
+		*ret_error = u->refused;
 	if (!sqe && *ret_error >= 0)
 		*ret_error = -EAGAIN;
 	return sqe;
@@ -90,8 +135,8 @@ static void uring_forget(struct reactor *r, struct fd_entry *e)
 
 	list_remove(&e->link);
 	/* At once, since the caller waits to close. What cannot be sent now goes with the next wait. */
-	if (io_uring_sq_ready(&u->ring))
-		(void)URING("io_uring_enter", io_uring_submit(&u->ring));
+	if (!u->refused && io_uring_sq_ready(&u->ring))
+		(void)entered(u, URING("io_uring_enter", io_uring_submit(&u->ring)));
 }
 
 static void arm_wake(struct uring *u)
@@ -120,7 +165,7 @@ static int wait_outside(struct uring *u, int64_t timeout)
 {
 	struct pollfd pfd = {.fd = u->watch_fd, .events = POLLIN};
 	struct timespec ts = clock_timespec(timeout);
-	int err = URING("io_uring_enter", io_uring_submit_and_get_events(&u->ring));
+	int err = entered(u, URING("io_uring_enter", io_uring_submit_and_get_events(&u->ring)));
 
 	uring_reap(u);
 	if (err < 0 || u->base.arrivals || !u->wake_armed)
@@ -128,22 +173,39 @@ static int wait_outside(struct uring *u, int64_t timeout)
 	return (int)SYS("ppoll", ppoll(&pfd, 1, timeout < 0 ? NULL : &ts, NULL));
 }
 
+/* All that can come is a wake. */
+static int wait_without_ring(struct uring *u, int64_t timeout)
+{
+	struct pollfd pfd = {.fd = u->base.wake_fd, .events = POLLIN};
+	struct timespec ts = clock_timespec(timeout);
+	int n = (int)SYS("ppoll", ppoll(&pfd, 1, timeout < 0 ? NULL : &ts, NULL));
+
+	if (n > 0 && read(u->base.wake_fd, &u->wake_value, sizeof(u->wake_value)) > 0)
+		ORDER_ACQUIRE(&u->base);
+	return n < 0 && n != -EINTR ? n : 0;
+}
+
 static int enter(struct uring *u, int64_t timeout)
 {
 	int err = 0;
 
+	if (u->refused)
+		return wait_without_ring(u, timeout);
 	if (timeout != 0 && WAITS_OUTSIDE) {
 		err = wait_outside(u, timeout);
 	} else if (timeout == 0) {
 		if (io_uring_sq_ready(&u->ring))
-			err = URING("io_uring_enter", io_uring_submit_and_get_events(&u->ring));
+			err = entered(u, URING("io_uring_enter", io_uring_submit_and_get_events(&u->ring)));
 	} else {
 		struct __kernel_timespec ts = {.tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};
 		struct io_uring_cqe *cqe;
 
-		err = URING("io_uring_enter", io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1,
-									       timeout < 0 ? NULL : &ts, NULL));
+		err = entered(u, URING("io_uring_enter",
+				       io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, timeout < 0 ? NULL : &ts,
+									NULL)));
 	}
+	if (u->refused)
+		return 0;
 	/* No memory for a submission, or too many completions that nobody took: nothing is lost, it goes again. */
 	if (err == -EAGAIN || err == -EBUSY)
 		sched_yield();
@@ -163,7 +225,8 @@ static int uring_wait(struct reactor *r, int64_t timeout)
 		uring_send_owed_cancels(u);
 	uring_restart(u);
 	/* Without a read on the eventfd, a wake would be missed. */
-	if (r->arrivals || !u->wake_armed || io_uring_cq_ready(&u->ring) || offload_ready(r))
+	bool ready = !u->refused && (!u->wake_armed || io_uring_cq_ready(&u->ring));
+	if (ready || r->arrivals || offload_ready(r))
 		timeout = 0;
 	int err = enter(u, timeout);
 	int more = uring_reap_all(u);
@@ -208,7 +271,7 @@ static int uring_fd(struct reactor *r)
 	err = u->watch_fd < 0 ? u->watch_fd : watch(u->watch_fd, u->notify_fd);
 	if (err == 0)
 		err = watch(u->watch_fd, r->wake_fd);
-	if (err == 0)
+	if (err == 0 && !u->refused)
 		err = URING("io_uring_register", io_uring_register_eventfd(&u->ring, u->notify_fd));
 	if (err < 0)
 		close_watch(u);
@@ -228,7 +291,7 @@ static void uring_settle(struct reactor *r)
 
 	while (r->in_workers) {
 		arm_wake(u);
-		enter(u, offload_ready(r) || !u->wake_armed ? 0 : -1);
+		enter(u, offload_ready(r) || !(u->wake_armed || u->refused) ? 0 : -1);
 		uring_reap_all(u);
 		offload_finish(r);
 	}
@@ -255,7 +318,8 @@ static void uring_close(struct reactor *r)
 		u->ring.enter_ring_fd = u->ring.ring_fd;
 	}
 	ORDER_RELEASE(&ring_memory);
-	io_uring_queue_exit(&u->ring);
+	if (!u->refused)
+		io_uring_queue_exit(&u->ring);
 	uring_free(u);
 }
 
@@ -264,7 +328,8 @@ static void uring_abandon(struct reactor *r)
 {
 	struct uring *u = uring_of(r);
 
-	close(u->ring.ring_fd);
+	if (!u->refused)
+		close(u->ring.ring_fd);
 	uring_free(u);
 }
 

@@ -20,6 +20,7 @@ struct uring {
 	size_t withdrawn;  /* of those in the kernel, how many it has been asked to cancel */
 	bool cancels_lost; /* it did not find one of them: it was between waiting and trying again */
 	bool cancels_owed; /* there was no room to ask for some cancellations */
+	int refused;       /* 0, or the error with which io_uring_enter failed for good: the ring is gone */
 	int notify_fd;     /* eventfd that the kernel writes at completions, for who polls; < 0: none */
 	int watch_fd;      /* epoll of notify_fd and wake_fd; < 0: none */
 	uint64_t wake_value;
@@ -46,6 +47,8 @@ bool uring_cancel(struct reactor *r, struct op *op);
 bool uring_knows_call(const struct call *call);
 void uring_prepare_call(struct io_uring_sqe *sqe, const struct call *call);
 
+/* Ends every operation that is not with a worker: with this error, or as it was asked to end. */
+void uring_fail_all(struct uring *u, int error);
 /* The kernel has completed the operation. Submits nothing. */
 void uring_completed(struct uring *u, struct op *op, int result);
 /* Starts what waits for its turn. */

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/fault.h"
 #include "reactor/call.h"
 #include "reactor/offload.h"
@@ -21,6 +22,7 @@
 #define IN_KERNEL 1  /* submitted, or in the submission ring */
 #define READINESS 2  /* what is asked for is readiness, to try again then */
 #define WITHDRAWN 4  /* the kernel has been asked to cancel */
+#define PAUSE 8      /* what is asked for is the end of a pause, to look for readiness then */
 
 static void schedule(struct uring *u, struct fd_entry *e)
 {
@@ -28,19 +30,51 @@ static void schedule(struct uring *u, struct fd_entry *e)
 		list_append(&u->restart, &e->link);
 }
 
+/* What was ready and yet could not be done shall not keep us busy. */
+static void begin_pause(struct op *op)
+{
+	op->phase = PAUSE;
+	op->pause = clock_timespec(op_next_pause(op));
+	op->seemed_ready = false;
+}
+
+static void wait_for_readiness(struct op *op)
+{
+	if (op->seemed_ready)
+		begin_pause(op);
+	else
+		op->phase = READINESS;
+}
+
+/* True if it has to be polled again: io_uring tells of the peer's end, too, who has not asked for it. */
+static bool poll_goes_on(struct op *op, int result)
+{
+	bool paused = op->phase & PAUSE;
+
+	op->phase = 0;
+	if (result == 0)
+		begin_pause(op);
+	return result == 0 || result == -EINTR || (paused && result == -ETIME);
+}
+
 /* True if the operation has to be started again. */
 static bool goes_on(struct fd_entry *e, struct op *op, int result)
 {
 	if (op->code == OP_POLL)
-		return result == -EINTR;
+		return poll_goes_on(op, result);
+	if (op->phase & PAUSE) {
+		op->phase = READINESS;
+		return result == -ETIME || result == -EINTR;
+	}
 	if (op->phase & READINESS) {
 		op->phase = 0;
-		return result >= 0;
+		op->seemed_ready = result >= 0;
+		return result >= 0 || result == -EINTR;
 	}
 	op->phase = 0;
 	bool again = result == (op->code == OP_CONNECT ? -EINPROGRESS : -EAGAIN);
 	if (again) /* O_NONBLOCK is set, and the kernel is one that heeds it */
-		op->phase = READINESS;
+		wait_for_readiness(op);
 	/* The number stands for something else than it did. */
 	bool changed = result == -ENOTSOCK && op_is_write(op) && e->kind == FD_SOCKET &&
 		       fd_entry_identify(e) == 0 && e->kind != FD_SOCKET;
@@ -57,6 +91,17 @@ static void call_completed(struct uring *u, struct op *op, int result)
 		reactor_arrive(&u->base, op, result);
 }
 
+/* What the result of a poll means to the operation. */
+static int as_polled(const struct op *op, int result)
+{
+	if (op->code == OP_POLL && result > 0)
+		return result & (op->events | POLLERR | POLLHUP | POLLNVAL);
+	/* A Unix socket that was shut down goes on saying EAGAIN. */
+	if (op->code == OP_ACCEPT && op->phase & READINESS && result > 0 && result & (POLLRDHUP | POLLHUP))
+		return -EINVAL;
+	return result;
+}
+
 void uring_completed(struct uring *u, struct op *op, int result)
 {
 	struct fd_entry *e = op->entry;
@@ -68,6 +113,7 @@ void uring_completed(struct uring *u, struct op *op, int result)
 		call_completed(u, op, result);
 		return;
 	}
+	result = as_polled(op, result);
 	if (!goes_on(e, op, result)) {
 		reactor_arrive(&u->base, op, result);
 	} else if (op->cancelling) {
@@ -77,6 +123,31 @@ void uring_completed(struct uring *u, struct op *op, int result)
 		list_prepend(&e->queue[queue_of(op)], &op->link);
 	}
 	schedule(u, e);
+}
+
+static void fail_all_of(struct uring *u, struct fd_entry *e, int error)
+{
+	list_remove(&e->link);
+	for (int q = 0; q < QUEUES; q++) {
+		list_for_each_safe(node, &e->queue[q]) {
+			struct op *op = list_entry(node, struct op, link);
+
+			if (op->phase & IN_WORKER)
+				continue;
+			op->phase = 0;
+			reactor_arrive(&u->base, op, op->cancelling ? -ECANCELED : error);
+		}
+	}
+}
+
+void uring_fail_all(struct uring *u, int error)
+{
+	struct fd_entry *e;
+
+	for (int fd = 0; (e = fd_table_next(&u->base.table, &fd));)
+		fail_all_of(u, e, error);
+	fail_all_of(u, &u->base.nowhere, error);
+	u->in_kernel = 0;
 }
 
 static bool is_written_from_here(const struct fd_entry *e)
@@ -100,7 +171,7 @@ static bool write_from_here(struct fd_entry *e, struct op *op)
 		return true;
 	op->result = fd_entry_identify(e);
 	if (is_written_from_here(e))
-		op->phase = READINESS;
+		wait_for_readiness(op);
 	return op->result < 0;
 }
 
@@ -123,17 +194,42 @@ static void prepare_transfer(struct io_uring_sqe *sqe, const struct fd_entry *e,
 		io_uring_prep_write(sqe, op->fd, op->buffer, size, (uint64_t)-1);
 }
 
+/* What is polled for: of the error queue nothing, as an error is told unasked. */
+static short readiness_of(const struct op *op)
+{
+	if (op->code == OP_POLL)
+		return op->events;
+	if (op_is_out_of_band(op))
+		return op->flags & MSG_ERRQUEUE ? 0 : POLLPRI;
+	return queue_of(op) == QUEUE_READ ? POLLIN : POLLOUT;
+}
+
+/* io_uring takes no wake-up for one that is about urgent data. Those of a socket are about its other bands, too. */
+static void prepare_poll(struct io_uring_sqe *sqe, const struct op *op)
+{
+	short events = readiness_of(op);
+
+	if (events & POLLPRI)
+		events |= POLLRDBAND;
+	io_uring_prep_poll_add(sqe, op->fd, (unsigned short)events);
+}
+
 static void prepare(struct io_uring_sqe *sqe, const struct fd_entry *e, const struct op *op)
 {
 	unsigned flags = (unsigned)op->flags;
 
 	if (op->phase & READINESS) {
-		io_uring_prep_poll_add(sqe, op->fd, queue_of(op) == QUEUE_READ ? POLLIN : POLLOUT);
+		prepare_poll(sqe, op);
+		return;
+	}
+	if (op->phase & PAUSE) {
+		/* What it points to is laid out as the kernel has it. */
+		io_uring_prep_timeout(sqe, (void *)&op->pause, 0, 0);
 		return;
 	}
 	switch (op->code) {
 	case OP_POLL:
-		io_uring_prep_poll_add(sqe, op->fd, (unsigned short)op->events);
+		prepare_poll(sqe, op);
 		break;
 	case OP_RECV:
 		io_uring_prep_recv(sqe, op->fd, op->buffer, op->size, op->flags);
@@ -161,26 +257,48 @@ static void prepare(struct io_uring_sqe *sqe, const struct fd_entry *e, const st
 	}
 }
 
-/* A Unix socket connects at once or has to be asked again: the kernel would do that without a pause. */
-static bool connects_at_once(const struct op *op)
+static bool is_unix(const struct sockaddr *address, size_t size)
 {
-	const struct sockaddr *address = op->buffer;
+	return address && size >= sizeof(address->sa_family) && address->sa_family == AF_UNIX;
+}
 
-	return op->code == OP_CONNECT && address && op->size >= sizeof(address->sa_family) &&
-	       address->sa_family == AF_UNIX;
+/*
+ * What the kernel does at once or not at all, and would try again without a pause: a Unix socket connects or has to be
+ * asked again, and so it is with a message to a Unix socket by its address, and with what comes out of band.
+ */
+static bool is_tried_from_here(const struct op *op)
+{
+	const struct msghdr *message = op->buffer;
+
+	if (op->code == OP_CONNECT)
+		return is_unix(op->buffer, op->size);
+	if (op->code == OP_SENDMSG)
+		return is_unix(message->msg_name, message->msg_namelen);
+	return op_is_out_of_band(op);
+}
+
+/* True if it could be done. Else the phase says what to wait for. */
+static bool try_from_here(struct fd_entry *e, struct op *op)
+{
+	op->result = transfer_try(e, op);
+	if (op->result != -EAGAIN && op->result != OP_NO_EVENT)
+		return true;
+	/* Then readiness would tell nothing. */
+	op->seemed_ready |= op->result == OP_NO_EVENT;
+	wait_for_readiness(op);
+	return false;
 }
 
 /* True if it completed at once. */
 static bool start(struct uring *u, struct fd_entry *e, struct op *op)
 {
+	bool waits = op->phase & (READINESS | PAUSE);
 	int err = 0;
 
-	if (op_is_write(op) && !(op->phase & READINESS) && write_from_here(e, op))
+	if (!waits && op_is_write(op) && write_from_here(e, op))
 		return true;
-	if (connects_at_once(op)) {
-		op->result = transfer_try(e, op);
+	if (!waits && is_tried_from_here(op) && try_from_here(e, op))
 		return true;
-	}
 	struct io_uring_sqe *sqe = uring_get_sqe(u, &err);
 
 	if (!sqe) {
@@ -194,6 +312,44 @@ static bool start(struct uring *u, struct fd_entry *e, struct op *op)
 	return false;
 }
 
+/* The next one to start, or NULL: starting one may have completed others. */
+static struct op *next_to_start(struct fd_entry *e, enum queue queue)
+{
+	list_for_each(node, &e->queue[queue]) {
+		struct op *op = list_entry(node, struct op, link);
+
+		if (!(op->phase & IN_KERNEL))
+			return op;
+		if (queue != QUEUE_POLL)
+			return NULL;
+	}
+	return NULL;
+}
+
+/* What waits in the kernel for its own time keeps nobody from going on. */
+static void step_aside(struct fd_entry *e, struct op *op)
+{
+	list_remove(&op->link);
+	list_append(&e->queue[QUEUE_CALL], &op->link);
+}
+
+static void restart_queue(struct uring *u, struct fd_entry *e, enum queue queue)
+{
+	struct op *op;
+
+	while ((op = next_to_start(e, queue))) {
+		bool ended = start(u, e, op);
+
+		/* It may be that the ring was given up meanwhile. */
+		if (op->state != OP_PENDING)
+			continue;
+		if (ended)
+			reactor_arrive(&u->base, op, op->result);
+		else if (op->phase & PAUSE)
+			step_aside(e, op);
+	}
+}
+
 void uring_restart(struct uring *u)
 {
 	struct list *node;
@@ -201,15 +357,8 @@ void uring_restart(struct uring *u)
 	while ((node = list_pop(&u->restart))) {
 		struct fd_entry *e = list_entry(node, struct fd_entry, link);
 
-		for (int q = QUEUE_POLL; q <= QUEUE_WRITE; q++) {
-			while (!list_empty(&e->queue[q])) {
-				struct op *op = list_entry(e->queue[q].next, struct op, link);
-
-				if (op->phase & IN_KERNEL || !start(u, e, op))
-					break;
-				reactor_arrive(&u->base, op, op->result);
-			}
-		}
+		for (int q = QUEUE_POLL; q <= QUEUE_WRITE; q++)
+			restart_queue(u, e, (enum queue)q);
 	}
 }
 
@@ -218,20 +367,16 @@ static bool submit_call(struct uring *u, struct fd_entry *e, struct op *op)
 	const struct call *call = op->buffer;
 	bool has_offset = call->code == CALL_PREADV || call->code == CALL_PWRITEV;
 	/* Where a file has no positions, io_uring would read on. */
-	bool by_ring = uring_knows_call(call) && (!has_offset || e->kind == FD_FILE);
+	bool by_ring = !u->refused && uring_knows_call(call) && (!has_offset || e->kind == FD_FILE);
 
 	/* What is in memory is had faster without the ring. */
 	op->result = by_ring && call->code != CALL_PREADV ? -EAGAIN : call_try(call, e->direct);
-	if (op->result != -EAGAIN)
+	if (op->result != -EAGAIN || (by_ring && start(u, e, op)))
 		return true;
 	/* From its start on the result is the worker's. */
 	list_append(&e->queue[QUEUE_CALL], &op->link);
-	int err = 0;
+	int err = by_ring ? 0 : offload_start(&u->base, op);
 
-	if (!by_ring)
-		err = offload_start(&u->base, op);
-	else if (start(u, e, op))
-		err = (int)op->result;
 	if (err == 0)
 		return false;
 	list_remove(&op->link);
@@ -244,13 +389,14 @@ bool uring_submit(struct reactor *r, struct fd_entry *e, struct op *op)
 	struct uring *u = uring_of(r);
 
 	op->phase = 0;
+	op->seemed_ready = false;
 	if (op->code == OP_CALL)
 		return submit_call(u, e, op);
-	bool first = op->code == OP_POLL || list_empty(&e->queue[queue_of(op)]);
+	bool first = queue_of(op) == QUEUE_POLL || list_empty(&e->queue[queue_of(op)]);
 
 	if (first && start(u, e, op))
 		return true;
-	list_append(&e->queue[queue_of(op)], &op->link);
+	list_append(&e->queue[op->phase & PAUSE ? QUEUE_CALL : queue_of(op)], &op->link);
 	return false;
 }
 
@@ -274,17 +420,40 @@ static void withdraw(struct uring *u, struct op *op)
 	io_uring_sqe_set_data64(sqe, TAG_CANCEL);
 }
 
-static void send_owed_cancels(struct uring *u, struct fd_entry *e, bool again)
+/* Asking for one may complete others, so that no place in a queue is safe to go on from. */
+static struct op *next_owed(struct fd_entry *e)
 {
-	for (int q = 0; q < QUEUES && !u->cancels_owed; q++) {
-		list_for_each_safe(node, &e->queue[q]) {
+	for (int q = 0; q < QUEUES; q++) {
+		list_for_each(node, &e->queue[q]) {
 			struct op *op = list_entry(node, struct op, link);
 
-			if (!op->cancelling || !(op->phase & IN_KERNEL) || (op->phase & WITHDRAWN && !again))
-				continue;
-			withdraw(u, op);
+			if (op->cancelling && (op->phase & (IN_KERNEL | WITHDRAWN)) == IN_KERNEL)
+				return op;
 		}
 	}
+	return NULL;
+}
+
+static void forget_withdrawals(struct uring *u, struct fd_entry *e)
+{
+	for (int q = 0; q < QUEUES; q++) {
+		list_for_each(node, &e->queue[q]) {
+			struct op *op = list_entry(node, struct op, link);
+
+			u->withdrawn -= (op->phase & WITHDRAWN) != 0;
+			op->phase &= (uint8_t)~WITHDRAWN;
+		}
+	}
+}
+
+static void send_owed_cancels(struct uring *u, struct fd_entry *e, bool again)
+{
+	struct op *op;
+
+	if (again)
+		forget_withdrawals(u, e);
+	while (!u->cancels_owed && (op = next_owed(e)))
+		withdraw(u, op);
 }
 
 void uring_send_owed_cancels(struct uring *u)

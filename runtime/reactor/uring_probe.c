@@ -136,6 +136,21 @@ static const char *missing(struct io_uring *ring)
 	return text;
 }
 
+/* Setting a ring up may be allowed where using it is not. */
+static int try_to_enter(struct io_uring *ring)
+{
+	struct io_uring_cqe *cqe;
+
+	io_uring_prep_nop(io_uring_get_sqe(ring));
+	int err = URING("io_uring_enter", io_uring_submit_and_wait(ring, 1));
+	if (err >= 0)
+		err = io_uring_peek_cqe(ring, &cqe);
+	if (err < 0)
+		return err;
+	io_uring_cqe_seen(ring, cqe);
+	return 0;
+}
+
 int uring_ring_open(struct io_uring *ring, const char **ret_reason, const char **ret_features)
 {
 	static atomic_bool complete; /* once found complete, the kernel stays so */
@@ -158,10 +173,12 @@ int uring_ring_open(struct io_uring *ring, const char **ret_reason, const char *
 	/* Saves a reference count per call; does without where it is not known. */
 	io_uring_register_ring_fd(ring);
 	err = URING("madvise", io_uring_ring_dontfork(ring));
-	if (err < 0) {
+	if (err < 0)
 		*ret_reason = "the ring cannot be kept from child processes (MADV_DONTFORK)";
+	else if ((err = try_to_enter(ring)) < 0)
+		*ret_reason = "io_uring_enter is refused: a seccomp filter of the container";
+	if (err < 0)
 		io_uring_queue_exit(ring);
-	}
 	return err;
 }
 
