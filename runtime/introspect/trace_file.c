@@ -140,7 +140,8 @@ static void on_crash(int number, siginfo_t *info, void *context)
 	(void)context;
 	if (number == SIGSEGV)
 		overflow_tell(info);
-	say(write_file(true) < 0 ? "crashed; cannot write the trace to " : "crashed; the trace is in ", file.path, "", "");
+	say(write_file(true) < 0 ? "crashed; cannot write the trace to " : "crashed; the trace is in ", file.path,
+	    "", "");
 	raise(number);
 }
 
