@@ -63,18 +63,19 @@ static const struct {
 /* In the child: what `asyncctl run` would do. */
 static _Noreturn void run_mode(const char *mode, int output, int argc, char **argv)
 {
-	char words[PASSED_COUNT + 1][80];
+	char names[PASSED_COUNT][16], mode_word[32];
 	char *command[WORDS_MAX];
-	int count = 0, made = 0;
+	int count = 0;
 
 	for (size_t i = 0; i < PASSED_COUNT; i++) {
 		if (!settings.passed[i])
 			continue;
-		snprintf(words[made], sizeof(words[0]), "--%s=%s", passed_names[i], settings.passed[i]);
-		command[count++] = words[made++];
+		snprintf(names[i], sizeof(names[0]), "--%s", passed_names[i]);
+		command[count++] = names[i];
+		command[count++] = (char *)settings.passed[i];
 	}
-	snprintf(words[made], sizeof(words[0]), "--mode=%s", mode);
-	command[count++] = words[made];
+	snprintf(mode_word, sizeof(mode_word), "--mode=%s", mode);
+	command[count++] = mode_word;
 	command[count++] = (char *)"--json";
 	command[count++] = (char *)"--no-progress";
 	command[count++] = (char *)"--";

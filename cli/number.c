@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "number.h"
 
+#include <ctype.h>
 #include <string.h>
 
 static bool is_digit(char c)
@@ -41,8 +42,8 @@ static const char *check_start(const char *text)
 
 static const char *apply_suffix(const char *text, enum number_suffix suffix, uint64_t *value)
 {
-	static const char letters[] = "kMG";
-	const char *letter = strchr(letters, *text == 'K' ? 'k' : *text);
+	static const char letters[] = "kmg";
+	const char *letter = strchr(letters, tolower((unsigned char)*text));
 
 	if (!*text)
 		return NULL;
@@ -71,12 +72,19 @@ const char *number_parse(const char *text, enum number_suffix suffix, uint64_t *
 /* Adds the digits behind the decimal point, whose last one counts at least a nanosecond or nothing. */
 static const char *parse_fraction(const char **text, async_time unit, uint64_t *value)
 {
+	uint64_t scale = (uint64_t)unit / 10;
 	const char *p = *text;
 
 	if (!is_digit(*p))
 		return "is not a time";
-	for (uint64_t scale = (uint64_t)unit / 10; is_digit(*p); p++, scale /= 10)
+	for (;; p++) {
+		if (*p == '_' && is_digit(p[1]))
+			continue;
+		if (!is_digit(*p))
+			break;
 		*value += scale * (uint64_t)(*p - '0');
+		scale /= 10;
+	}
 	*text = p;
 	return NULL;
 }
@@ -105,7 +113,8 @@ const char *number_parse_time(const char *text, async_time *ret_value)
 		return wrong;
 	if (!unit || parse_digits(&text, &value))
 		return "is not a time";
-	if (__builtin_mul_overflow(value, (uint64_t)unit, &value))
+	/* What is below this has room for a fraction. */
+	if (__builtin_mul_overflow(value, (uint64_t)unit, &value) || value > (uint64_t)INT64_MAX)
 		return "is too large";
 	if (*text == '.') {
 		text++;

@@ -12,8 +12,8 @@
 
 enum number_suffix {
 	NUMBER_PLAIN = 0,    /* no suffix */
-	NUMBER_COUNT = 1000, /* k, M, G are powers of 1000 */
-	NUMBER_BYTES = 1024, /* k, M, G are powers of 1024 */
+	NUMBER_COUNT = 1000, /* k, M, G, in capitals or not, are powers of 1000 */
+	NUMBER_BYTES = 1024, /* they are powers of 1024 */
 };
 
 /* Digits, with `_` between digits, from 0 to 2^64-1. */

@@ -26,8 +26,11 @@ bool option_flag(const struct option *option, const char *text, void *target)
 
 bool option_string(const struct option *option, const char *text, void *target)
 {
-	(void)option;
-	*(const char **)target = text;
+	if (text && !*text) {
+		complain_line("--%s: '' is empty; expected --%s=%s", option->name, option->name, option->argument);
+		return false;
+	}
+	*(const char **)target = text ? text : "";
 	return true;
 }
 
@@ -195,7 +198,7 @@ static int parse_one(const struct option *options, void *settings, int argc, cha
 			      option->argument);
 		return OPTIONS_WRONG;
 	}
-	if (!option->parse(option, equals ? equals + 1 : next ? argv[i] : "", (char *)settings + option->offset))
+	if (!option->parse(option, equals ? equals + 1 : next ? argv[i] : NULL, (char *)settings + option->offset))
 		return OPTIONS_WRONG;
 	return i;
 }

@@ -15,13 +15,14 @@
 struct option {
 	const char *name;     /* without the dashes; NULL ends a table */
 	const char *argument; /* as help shows it; NULL for a flag */
-	/* Stores the value at `target`, or says on stderr what was expected and returns false. */
+	/* Stores the value at `target`, or says on stderr what was expected and returns false. Where no value is
+	 * written, `text` is NULL. */
 	bool (*parse)(const struct option *option, const char *text, void *target);
 	size_t offset; /* of the field in the command's settings */
 	const char *help;
 	int64_t minimum, maximum;
 	const char *const *choices; /* NULL at the end; the value is the index */
-	bool optional;              /* the argument, which is then written --name=VALUE or not at all: the text is "" */
+	bool optional;              /* the argument, which is then written --name=VALUE or not at all */
 };
 
 bool option_flag(const struct option *option, const char *text, void *target);   /* bool */
@@ -29,7 +30,7 @@ bool option_count(const struct option *option, const char *text, void *target); 
 bool option_size(const struct option *option, const char *text, void *target);   /* uint64_t */
 bool option_time(const struct option *option, const char *text, void *target);   /* async_time */
 bool option_choice(const struct option *option, const char *text, void *target); /* int */
-bool option_string(const struct option *option, const char *text, void *target); /* const char * */
+bool option_string(const struct option *option, const char *text, void *target); /* const char *; "" if optional */
 
 enum {
 	OPTIONS_WRONG = -1, /* it was said on stderr */

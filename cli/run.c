@@ -265,11 +265,15 @@ static int run_and_report(struct run *run)
 
 	if (run->settings->debug)
 		note_choices();
+	if (!watch_open(run))
+		return STATUS_FAILED;
 	if (!run->settings->no_progress)
 		progress_open(run->count, run->scenario->name_item, run);
 	run->started = now_real();
-	if (!watch_begin(run))
+	if (!watch_begin(run)) {
+		progress_close();
 		return STATUS_FAILED;
+	}
 	error = run->settings->mode == MODE_SYNC ? run_sync(run) : run_on_loop(run);
 	wall = now_real() - run->started;
 	note_gap(run, wall);
@@ -306,6 +310,13 @@ static int make_items(struct run *run)
 	return STATUS_DONE;
 }
 
+static bool is_picture(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length >= 4 && strcmp(name + length - 4, ".svg") == 0;
+}
+
 /* What the table of options cannot know: which modes the scenario has, and what goes with a mode. */
 static bool check_settings(const struct scenario *scenario)
 {
@@ -325,7 +336,7 @@ static bool check_settings(const struct scenario *scenario)
 		complain_line("--trace: there is nothing to record in mode sync, which has no loop");
 		return false;
 	}
-	if (settings.timeline && *settings.timeline && !strstr(settings.timeline, ".svg")) {
+	if (settings.timeline && *settings.timeline && !is_picture(settings.timeline)) {
 		complain_line("--timeline: '%s' is no picture; expected a name that ends in .svg", settings.timeline);
 		return false;
 	}

@@ -63,7 +63,7 @@ const char *timeline_format(async_time time, async_time step, char *buffer, size
 
 /* Draws it for a terminal, on standard output or standard error. */
 void timeline_draw(const struct timeline *timeline, bool on_stderr);
-/* Writes it as SVG. Returns: 0 or -errno. */
-int timeline_write_svg(const struct timeline *timeline, const char *title, const char *path);
+/* Writes it as SVG, and closes the descriptor. Returns: 0 or -errno. */
+int timeline_write_svg(const struct timeline *timeline, const char *title, int fd);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "timeline.h"
 
@@ -251,19 +252,17 @@ static double width_of_names(const struct timeline *timeline, const size_t *orde
 	return MARGIN + 10 + (width < NAMES_MAX ? width : NAMES_MAX);
 }
 
-int timeline_write_svg(const struct timeline *timeline, const char *title, const char *path)
+int timeline_write_svg(const struct timeline *timeline, const char *title, int fd)
 {
 	struct picture picture = {.timeline = timeline, .length = timeline->end - timeline->origin};
 	size_t *order = calloc(timeline->count + 1, sizeof(*order)), count;
 	int error = 0;
 
-	if (!order)
-		return -ENOMEM;
-	picture.file = fopen(path, "we");
+	picture.file = order ? fdopen(fd, "w") : NULL;
 	if (!picture.file) {
-		error = -errno;
 		free(order);
-		return error;
+		close(fd);
+		return -ENOMEM;
 	}
 	if (picture.length < 1)
 		picture.length = 1;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,10 +20,49 @@
 
 static struct timeline timeline;
 static async_time item_began;
+static int trace_fd = -1, picture_fd = -1;
 
 static bool wanted(const struct run *run)
 {
 	return run->settings->trace || run->settings->timeline;
+}
+
+/* A FIFO that nobody reads is refused, not waited for. What is in a file stays until there is something to write. */
+static int open_file(const char *option, const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0666);
+
+	if (fd >= 0)
+		fcntl(fd, F_SETFL, O_WRONLY);
+	else
+		complain_line("--%s: cannot write '%s': %s", option, path,
+			      errno == ENXIO ? "nobody reads it" : strerror(errno));
+	return fd;
+}
+
+static bool is_same_file(int a, int b)
+{
+	struct stat one, other;
+
+	return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev &&
+	       one.st_ino == other.st_ino && !S_ISCHR(one.st_mode);
+}
+
+bool watch_open(const struct run *run)
+{
+	const struct run_settings *given = run->settings;
+
+	if (given->trace && (trace_fd = open_file("trace", given->trace)) < 0)
+		return false;
+	if (!given->timeline || !*given->timeline)
+		return true;
+	picture_fd = open_file("timeline", given->timeline);
+	if (picture_fd < 0)
+		return false;
+	if (trace_fd < 0 || !is_same_file(trace_fd, picture_fd))
+		return true;
+	complain_line("--timeline: '%s' is the file of --trace, too; expected another one", given->timeline);
+	return false;
 }
 
 bool watch_begin(struct run *run)
@@ -69,12 +109,19 @@ void watch_item(struct run *run, size_t index, bool begins)
 	}
 }
 
+/* What was there goes. A pipe or a device has nothing to cut. */
+static int clear_file(int fd)
+{
+	return ftruncate(fd, 0) < 0 && errno != EINVAL ? -errno : 0;
+}
+
 static bool write_trace(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-	int error = fd < 0 ? -errno : async_trace_write(fd);
+	int error = clear_file(trace_fd);
 
-	if (fd >= 0 && close(fd) < 0 && error == 0)
+	if (error == 0)
+		error = async_trace_write(trace_fd);
+	if (close(trace_fd) < 0 && error == 0)
 		error = -errno;
 	if (error == 0)
 		return true;
@@ -100,7 +147,9 @@ static bool show(struct run *run)
 		return true;
 	}
 	snprintf(title, sizeof(title), "%s, mode %s", run->scenario->name, mode_names[run->settings->mode]);
-	error = timeline_write_svg(&timeline, title, path);
+	error = clear_file(picture_fd);
+	if (error == 0)
+		error = timeline_write_svg(&timeline, title, picture_fd);
 	if (error == 0)
 		return true;
 	complain_line("--timeline: cannot write '%s': %s", path, strerror(-error));

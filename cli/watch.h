@@ -5,6 +5,9 @@
 
 #include "run.h"
 
+/* Opens the files that options name: before anything runs whose record could not be kept. Returns: false after saying
+ * what is wrong. */
+bool watch_open(const struct run *run);
 /* Begins to record if an option asks for it. Returns: false after saying what is wrong. */
 bool watch_begin(struct run *run);
 /* Without a loop, where there is no trace: item `index` begins, or has ended. */

@@ -131,6 +131,12 @@ if [ -f "$O/libasync.so" ]; then
 		fail "$name is visible in libasync.a"
 	done < <(nm -P -g --defined-only "$O/libasync.a" 2>/dev/null | awk 'NF > 1 && $1 !~ /^async_/ { print $1 }')
 fi
+# A function that takes a pointer is called with NULL by a test.
+awk '/^ASYNC_EXPORT/ { on = 1 } on { printf "%s ", $0 } /;/ { if (on) print ""; on = 0 }' include/async/*.h |
+	sed -nE 's/^[^(]* \*?(async_[a-z0-9_]+)\([^)]*\*.*/\1/p' | sort -u >"$scratch/with_pointers"
+while read -r name; do
+	grep -q "$name(" tests/test_null_arguments.c || fail "$name is missing in tests/test_null_arguments.c"
+done <"$scratch/with_pointers"
 pages=(man/*.3)
 if [ ${#pages[@]} -gt 0 ]; then
 	for page in "${pages[@]}"; do

@@ -82,7 +82,13 @@ static void the_environment_chooses_the_backend(void **state)
 	assert_string_equal(backend_in("io_uring", ASYNC_BACKEND_EPOLL), "epoll");
 	assert_string_equal(backend_in("auto", ASYNC_BACKEND_AUTO), automatic);
 	assert_string_equal(backend_in("", ASYNC_BACKEND_AUTO), automatic);
+	char said[200];
+
+	stderr_capture();
 	assert_string_equal(backend_in("kqueue", ASYNC_BACKEND_AUTO), "EINVAL");
+	assert_string_equal(backend_in("kqueue", ASYNC_BACKEND_AUTO), "EINVAL");
+	stderr_release(said, sizeof(said));
+	assert_string_equal(said, "async: ASYNC_BACKEND: 'kqueue' is unknown; expected auto, io_uring or epoll\n");
 	if (info.io_uring)
 		assert_string_equal(backend_in("io_uring", ASYNC_BACKEND_AUTO), "io_uring");
 }

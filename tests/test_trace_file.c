@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "trace_peers.h"
 
 static char *contents(const char *path)
@@ -85,6 +87,72 @@ static void test_written_on_a_slow_task(void **state)
 	async_trace_stop();
 	assert_non_null(strstr(contents(path), "\"name\":\"Task-1\""));
 	unlink(path);
+}
+
+static int start_with(const char *path)
+{
+	struct async_trace_options options = ASYNC_TRACE_OPTIONS_INIT;
+
+	options.path = path;
+	options.on_slow_task = true;
+	int error = async_trace_start(&options);
+	if (error == 0)
+		async_trace_stop();
+	return error;
+}
+
+static void test_paths_are_looked_at_first(void **state)
+{
+	const char *path = temporary();
+	char name[200];
+
+	(void)state;
+	assert_int_equal(start_with(path), 0);
+	assert_int_equal(start_with("/tmp"), -EISDIR);
+	assert_int_equal(start_with("/dev/null"), -EINVAL);
+	assert_int_equal(start_with("/"), -EISDIR);
+	assert_int_equal(start_with("/nowhere/trace"), -ENOENT);
+	snprintf(name, sizeof(name), "%s/trace", path);
+	assert_int_equal(start_with(name), -ENOTDIR);
+	assert_int_equal(start_with("a_new_file_here"), 0);
+	assert_int_equal(access("a_new_file_here", F_OK), -1);
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(start_with(path), -EINVAL);
+	unlink(path);
+	fault_arm("faccessat", 1, -EROFS);
+	assert_int_equal(start_with(path), -EROFS);
+	fault_disarm();
+	/* None of these leaves anything on. */
+	assert_int_equal(async_trace_start(NULL), 0);
+	async_trace_stop();
+}
+
+/* What was a file at the start is a FIFO, or a directory, when there is something to write. */
+static void test_what_is_no_file_any_more(void **state)
+{
+	struct async_trace_options options = ASYNC_TRACE_OPTIONS_INIT;
+	struct async_options loop = test_options();
+	const char *path = temporary();
+
+	(void)state;
+	loop.slow_task = 1;
+	options.path = path;
+	options.on_slow_task = true;
+	for (int reader = -1, kind = 0; kind < 2; kind++) {
+		assert_int_equal(async_trace_start(&options), 0);
+		unlink(path);
+		assert_int_equal(mkfifo(path, 0600), 0);
+		if (kind == 1)
+			reader = open(path, O_RDONLY | O_NONBLOCK);
+		assert_int_equal(run_with(two_slices, NULL, &loop), 0);
+		async_trace_stop();
+		char byte;
+		if (kind == 1)
+			assert_int_equal(read(reader, &byte, 1), 0);
+		close(reader);
+		unlink(path);
+	}
 }
 
 static intptr_t abort_task(void *arg)
@@ -199,6 +267,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_json),
 		TEST(test_written_on_a_slow_task),
+		TEST(test_paths_are_looked_at_first),
+		TEST(test_what_is_no_file_any_more),
 		TEST(test_written_in_a_crash),
 		TEST(test_an_overflow_is_still_named),
 		TEST(test_written_at_exit),

@@ -402,6 +402,11 @@ static void test_the_environment_switches_it_on(void **state)
 	assert_false(debug_with(""));
 	assert_false(debug_with("0"));
 	assert_true(debug_with("1"));
+	char said[200];
+	stderr_capture();
+	assert_true(debug_with("yes"));
+	stderr_release(said, sizeof(said));
+	assert_string_equal(said, "async: ASYNC_DEBUG: 'yes' is unknown, and taken for 1; expected 0 or 1\n");
 }
 
 /* In a child that was forked while it watched, loops of its own are watched anew. */

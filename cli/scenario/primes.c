@@ -287,7 +287,7 @@ static int parse_numbers(struct primes *primes, int argc, const char *const *arg
 {
 	for (int i = 0; i < argc; i++) {
 		uint64_t value;
-		const char *wrong = number_parse(argv[i], NUMBER_PLAIN, &value);
+		const char *wrong = number_parse(argv[i], NUMBER_COUNT, &value);
 
 		if (wrong) {
 			complain_line("argument %d: '%s' %s; expected a whole number from 0 to 18446744073709551615",

@@ -57,6 +57,8 @@ struct async_executor_ops {
  */
 ASYNC_EXPORT int async_executor_new(const struct async_executor_ops *ops, void *data, async_executor **ret_executor);
 
+/* Of a job that is NULL these functions give NULL, or do nothing. */
+
 /* The job that was submitted after this one, NULL at the end. To be asked for before the job is given back; an
  * executor may use async_job_set_next for queues of its own. Thread: whoever has the job. */
 ASYNC_EXPORT async_job *async_job_next(const async_job *job);

@@ -10,7 +10,8 @@
  *     async_loop_close(loop);
  *     async_loop_free(loop);
  *
- * Calls may come from the loop's thread only, unless their comment has a line `Thread:`.
+ * Calls may come from the loop's thread only, unless their comment has a line `Thread:`. While a loop runs or closes,
+ * pthread_cancel of its thread waits: it acts after the call has returned. pthread_exit inside of one aborts.
  */
 #ifndef ASYNC_LOOP_H
 #define ASYNC_LOOP_H

@@ -58,7 +58,8 @@ ASYNC_EXPORT intptr_t async_all_tasks(async_loop *loop, async_task **tasks, size
 /* True if this future's result is produced by a coroutine. */
 ASYNC_EXPORT bool async_is_task(const async_future *future);
 
-/* Writes the name of a task, cut to `size` bytes with the final NUL. Returns: `buffer`; "" for what is no task. */
+/* Writes the name of a task, cut to `size` bytes with the final NUL; "" for what is no task. Returns: `buffer`; "" if
+ * that is NULL or has no room. */
 ASYNC_EXPORT const char *async_task_get_name(const async_task *task, char *buffer, size_t size);
 /* Names a task. Returns: 0; -ENOMEM, -EINVAL (no task, NULL), -EPERM (another thread's). */
 ASYNC_EXPORT int async_task_set_name(async_task *task, const char *name);

@@ -11,7 +11,9 @@
  *     async_trace_write(fd);      // for ui.perfetto.dev and chrome://tracing
  *
  * Any program that uses the library is traced from its first loop on, and writes what its rings hold at exit, if the
- * environment variable ASYNC_TRACE names a file; %p in it stands for the number of the process.
+ * environment variable ASYNC_TRACE names a file; %p in it stands for the number of the process. What is no regular
+ * file, or cannot be written, is named in a line on standard error when the program begins, which then goes on
+ * without.
  */
 #ifndef ASYNC_TRACE_H
 #define ASYNC_TRACE_H
@@ -24,7 +26,8 @@
 struct async_trace_options {
 	size_t size;        /* sizeof(struct async_trace_options) */
 	size_t events;      /* that each thread keeps; rounded up to a power of two; default 65,536 */
-	const char *path;   /* where the trace is written by itself, copied, %p is the process; default nowhere */
+	/* A regular file, where the trace is written by itself; copied, %p is the process; default nowhere. */
+	const char *path;
 	bool on_slow_task;  /* with debug: when a task held its loop longer than slow_task; at most once in 10 s */
 	bool on_crash;      /* at SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT, where their action is the default */
 	bool on_exit;       /* at exit(3) */
@@ -81,8 +84,9 @@ ASYNC_BEGIN_DECLS
  * every other one from the next time that it looks around. A thread's ring is made when there is something to put into
  * it.
  * Thread: any.
- * Returns: 0; -EBUSY (it is on, or is being read), -EINVAL (options, or a path too long, or none for what needs one),
- * -ENOMEM.
+ * Returns: 0; -EBUSY (it is on, or is being read), -EINVAL (options, or a path too long, or none for what needs one, or
+ * that of something that is no regular file), -ENOMEM; why the file could not be written, as far as that is known
+ * before there is something to write: -EISDIR, -ENOENT (no such directory), -EACCES, -EROFS, …
  */
 ASYNC_EXPORT int async_trace_start(const struct async_trace_options *options);
 

@@ -83,8 +83,9 @@ const char *async_task_get_name(const async_task *future, char *buffer, size_t s
 	int error;
 	struct task *task = as_task(future, &error);
 
-	if (size > 0)
-		buffer[0] = '\0';
+	if (!buffer || size == 0)
+		return "";
+	buffer[0] = '\0';
 	return task ? task_name(task, buffer, size) : buffer;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/thread_guard.h"
 #include "core/handle.h"
 #include "core/options.h"
 #include "core/registry.h"
@@ -196,6 +197,8 @@ int async_loop_close(async_loop *loop)
 	bool forked = atomic_load(&loop->refuses) == -EPERM;
 	if (loop->reactor && !forked && reactor_take_over(loop->reactor) < 0)
 		return -EPERM;
+	struct thread_guard guard;
+	thread_guard_enter(&guard, "what a loop calls that closes");
 	list_for_each_safe(node, &loop->hooks) {
 		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
 
@@ -234,6 +237,7 @@ int async_loop_close(async_loop *loop)
 	heap_destroy(&loop->timers);
 	slow_unwatch(loop);
 	registry_remove(loop);
+	thread_guard_leave(&guard);
 	return 0;
 }
 

@@ -2,6 +2,8 @@
 #include "core/options.h"
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,22 +16,52 @@
 #define SLOW_TASK_DEFAULT (100 * ASYNC_MS)
 #define SHUTDOWN_TIMEOUT_DEFAULT (10 * ASYNC_S)
 
-/* Whoever runs a program may choose what the program leaves open. */
-static void read_environment(struct async_options *options)
+/* Each variable is complained of once, however many loops the program makes. */
+static void complain(atomic_flag *said, const char *name, const char *value, const char *wrong, const char *expected)
 {
-	static const char *const backends[] = {
+	if (!atomic_flag_test_and_set(said))
+		fprintf(stderr, "async: %s: '%s' %s; expected %s\n", name, value, wrong, expected);
+}
+
+static void read_debug(struct async_options *options)
+{
+	static atomic_flag said = ATOMIC_FLAG_INIT;
+	const char *value = secure_getenv("ASYNC_DEBUG");
+
+	if (!value || !*value || strcmp(value, "0") == 0)
+		return;
+	if (strcmp(value, "1") != 0)
+		complain(&said, "ASYNC_DEBUG", value, "is unknown, and taken for 1", "0 or 1");
+	options->debug = true;
+}
+
+static int read_backend(struct async_options *options)
+{
+	static const char *const names[] = {
 		[ASYNC_BACKEND_AUTO] = "auto", [ASYNC_BACKEND_IO_URING] = "io_uring", [ASYNC_BACKEND_EPOLL] = "epoll"};
-	const char *debug = secure_getenv("ASYNC_DEBUG"), *backend = secure_getenv("ASYNC_BACKEND");
+	static atomic_flag said = ATOMIC_FLAG_INIT;
+	const char *value = secure_getenv("ASYNC_BACKEND"), *reason;
 	size_t i = 0;
 
-	if (debug && *debug && strcmp(debug, "0") != 0)
-		options->debug = true;
-	if (!backend || !*backend || options->backend != ASYNC_BACKEND_AUTO)
-		return;
-	while (i < array_size(backends) && strcmp(backend, backends[i]) != 0)
+	if (!value || !*value || options->backend != ASYNC_BACKEND_AUTO)
+		return 0;
+	while (i < array_size(names) && strcmp(value, names[i]) != 0)
 		i++;
-	/* What it does not name is one too far, and refused. */
+	if (i == array_size(names)) {
+		complain(&said, "ASYNC_BACKEND", value, "is unknown", "auto, io_uring or epoll");
+		return -EINVAL;
+	}
+	if (i == ASYNC_BACKEND_IO_URING && !reactor_uring_usable(&reason, NULL))
+		complain(&said, "ASYNC_BACKEND", value, "is not to be had here", "auto or epoll");
 	options->backend = (enum async_backend)i;
+	return 0;
+}
+
+/* Whoever runs a program may choose what the program leaves open. */
+static int read_environment(struct async_options *options)
+{
+	read_debug(options);
+	return read_backend(options);
 }
 
 static void fill_defaults(struct async_options *options)
@@ -64,7 +96,9 @@ int options_read(const struct async_options *given, struct async_options *ret_op
 
 	if (error)
 		return error;
-	read_environment(&options);
+	error = read_environment(&options);
+	if (error)
+		return error;
 	fill_defaults(&options);
 	error = check(&options);
 	if (error == 0)

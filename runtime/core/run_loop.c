@@ -7,6 +7,7 @@
 
 #include "base/fault.h"
 #include "base/own_fd.h"
+#include "base/thread_guard.h"
 #include "core/loop.h"
 #include "core/registry.h"
 #include "core/schedule.h"
@@ -23,7 +24,13 @@ static int move_reactor(async_loop *loop)
 	return 0;
 }
 
-static int begin(async_loop *loop, struct overflow_watch *watch)
+/* What a run takes of its thread, and gives back. */
+struct run {
+	struct overflow_watch watch;
+	struct thread_guard guard;
+};
+
+static int begin(async_loop *loop, struct run *run)
 {
 	if (!loop)
 		return -EINVAL;
@@ -43,29 +50,31 @@ static int begin(async_loop *loop, struct overflow_watch *watch)
 	loop->thread = registry_thread_id();
 	/* The stack of this thread, which the tools tell from that of the last run's. */
 	loop->main = (struct context){0};
-	overflow_watch_begin(watch, task_describe);
+	overflow_watch_begin(&run->watch, task_describe);
+	thread_guard_enter(&run->guard, "a task or callback of a loop");
 	slow_watch(loop);
 	return 0;
 }
 
-static void end(async_loop *loop, struct overflow_watch *watch)
+static void end(async_loop *loop, struct run *run)
 {
 	/* In a child that a task forked this is no longer the loop's thread. */
-	overflow_watch_end(watch);
+	overflow_watch_end(&run->watch);
 	loop_running = NULL;
 	atomic_store(&loop->stopping, false);
 	atomic_store(&loop->running, false);
+	thread_guard_leave(&run->guard);
 }
 
 int async_loop_run_forever(async_loop *loop)
 {
-	struct overflow_watch watch;
-	int error = begin(loop, &watch);
+	struct run run;
+	int error = begin(loop, &run);
 
 	if (error)
 		return error;
 	error = loop_run(loop);
-	end(loop, &watch);
+	end(loop, &run);
 	return error;
 }
 
@@ -177,8 +186,8 @@ int async_loop_fd(async_loop *loop)
 
 int async_loop_run_once(async_loop *loop)
 {
-	struct overflow_watch watch;
-	int error = begin(loop, &watch);
+	struct run run;
+	int error = begin(loop, &run);
 
 	if (error)
 		return error;
@@ -192,6 +201,6 @@ int async_loop_run_once(async_loop *loop)
 		if (!atomic_compare_exchange_strong(&loop->wake_state, &running, LOOP_ASLEEP))
 			reactor_wake(loop->reactor);
 	}
-	end(loop, &watch);
+	end(loop, &run);
 	return error ? error : loop->ready.head != NULL;
 }

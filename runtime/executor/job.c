@@ -36,38 +36,45 @@ static void give_back(async_job *job, enum job_state state)
 
 void async_job_run(async_job *job)
 {
+	if (!job)
+		return;
 	executor_run(&job_of(job)->base.job);
 	give_back(job, JOB_DONE);
 }
 
 void async_job_complete(async_job *job, intptr_t result)
 {
+	if (!job)
+		return;
 	job_of(job)->result = result;
 	give_back(job, JOB_DONE);
 }
 
 void async_job_skip(async_job *job, int error)
 {
+	if (!job)
+		return;
 	job_of(job)->result = error < 0 ? error : -EINVAL;
 	give_back(job, JOB_WITHDRAWN);
 }
 
 async_job *async_job_next(const async_job *job)
 {
-	return job_public(job_of(job)->base.job.next);
+	return job ? job_public(job_of(job)->base.job.next) : NULL;
 }
 
 void async_job_set_next(async_job *job, async_job *next)
 {
-	job_of(job)->base.job.next = (struct job *)next;
+	if (job)
+		job_of(job)->base.job.next = (struct job *)next;
 }
 
 async_fn *async_job_fn(const async_job *job)
 {
-	return job_of(job)->fn;
+	return job ? job_of(job)->fn : NULL;
 }
 
 void *async_job_arg(const async_job *job)
 {
-	return job_of(job)->arg;
+	return job ? job_of(job)->arg : NULL;
 }

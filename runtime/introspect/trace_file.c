@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -40,6 +42,51 @@ static int stop_at_once(const struct async_trace_record *record, void *arg)
 	return 1;
 }
 
+static int check_kind(mode_t mode)
+{
+	return S_ISREG(mode) ? 0 : S_ISDIR(mode) ? -EISDIR : -EINVAL;
+}
+
+/* Whether the file can be written, or made, as far as can be told before there is anything to write. */
+static int check_file(void)
+{
+	const char *slash = strrchr(file.path, '/');
+	char directory[PATH_SIZE] = ".";
+	struct stat stat_of_it;
+	int error = (int)SYS("stat", stat(file.path, &stat_of_it));
+
+	if (!error)
+		error = check_kind(stat_of_it.st_mode);
+	if (!error)
+		return (int)SYS("faccessat", faccessat(AT_FDCWD, file.path, W_OK, AT_EACCESS));
+	if (error != -ENOENT)
+		return error;
+	if (slash) {
+		/* Of "/name" the slash is the directory. */
+		size_t length = slash > file.path ? (size_t)(slash - file.path) : 1;
+
+		memcpy(directory, file.path, length);
+		directory[length] = '\0';
+	}
+	return (int)SYS("faccessat", faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS));
+}
+
+/* What the path names by now may be something else. A FIFO that nobody reads must not hold the program. */
+static int open_file(void)
+{
+	struct stat stat_of_it;
+	int fd = own_open(file.path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0666);
+	int error = fd < 0 ? fd : (int)SYS("fstat", fstat(fd, &stat_of_it));
+
+	if (!error)
+		error = check_kind(stat_of_it.st_mode);
+	if (!error)
+		error = (int)SYS("ftruncate", ftruncate(fd, 0));
+	if (error && fd >= 0)
+		close(fd);
+	return error ? error : fd;
+}
+
 /* Where there is nothing to write, the file stays as it is. */
 static int write_file(bool in_signal)
 {
@@ -50,7 +97,7 @@ static int write_file(bool in_signal)
 	error = trace_read(stop_at_once, NULL, in_signal);
 	if (error < 0)
 		return error;
-	fd = own_open(file.path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, 0666);
+	fd = open_file();
 	if (fd < 0)
 		return fd;
 	error = trace_write_json(fd, in_signal);
@@ -58,15 +105,16 @@ static int write_file(bool in_signal)
 	return error;
 }
 
-static void say(const char *what)
+/* One line in one call, whoever else writes. */
+static void say(const char *what, const char *path, const char *why, const char *expected)
 {
-	const char *parts[] = {"async: ", what, file.path, "\n"};
+	const char *parts[] = {"async: ", what, path, why, expected, "\n"};
+	struct iovec line[array_size(parts)];
 
-	for (size_t i = 0; i < array_size(parts); i++) {
-		ssize_t written = write(STDERR_FILENO, parts[i], strlen(parts[i]));
-
-		(void)written;
-	}
+	for (size_t i = 0; i < array_size(parts); i++)
+		line[i] = (struct iovec){(char *)parts[i], strlen(parts[i])};
+	ssize_t written = writev(STDERR_FILENO, line, (int)array_size(parts));
+	(void)written;
 }
 
 static void write_at_exit(void)
@@ -76,7 +124,7 @@ static void write_at_exit(void)
 	async_trace_stop();
 	int error = write_file(false);
 	if (error < 0 && error != -ENODATA)
-		say("cannot write the trace to ");
+		say("cannot write the trace to ", file.path, ": ", strerror(-error));
 }
 
 static void write_slow(void)
@@ -93,7 +141,8 @@ static void on_crash(int number, siginfo_t *info, void *context)
 	(void)context;
 	if (number == SIGSEGV)
 		overflow_tell(info);
-	say(write_file(true) < 0 ? "crashed; cannot write the trace to " : "crashed; the trace is in ");
+	say(write_file(true) < 0 ? "crashed; cannot write the trace to " : "crashed; the trace is in ", file.path,
+	    "", "");
 	raise(number);
 }
 
@@ -173,7 +222,14 @@ static int arrange(const struct async_trace_options *options)
 	file.owner = getpid();
 	file.on_exit = options->on_exit;
 	atomic_store(&file.slow_written, INT64_MIN / 2);
-	return options->path ? set_path(options->path) : 0;
+	if (!options->path || !*options->path)
+		return 0;
+	int error = set_path(options->path);
+	if (!error)
+		error = check_file();
+	if (error)
+		file.path[0] = '\0';
+	return error;
 }
 
 int async_trace_start(const struct async_trace_options *given)
@@ -218,6 +274,9 @@ static __attribute__((constructor)) void start_from_environment(void)
 
 	options.path = secure_getenv("ASYNC_TRACE");
 	options.on_exit = options.on_crash = true;
-	if (options.path && *options.path && async_trace_start(&options) < 0)
-		say("cannot trace: ASYNC_TRACE=");
+	int error = options.path && *options.path ? async_trace_start(&options) : 0;
+	if (error == -EINVAL)
+		say("ASYNC_TRACE: '", options.path, "' is refused", "; expected the name of a regular file");
+	else if (error < 0)
+		say("ASYNC_TRACE: '", options.path, "' cannot be written: ", strerror(-error));
 }

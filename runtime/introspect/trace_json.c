@@ -10,6 +10,7 @@
 
 #include "base/compiler.h"
 #include "base/fault.h"
+#include "base/thread_guard.h"
 #include "introspect/safe_text.h"
 #include "introspect/trace.h"
 
@@ -296,5 +297,10 @@ int trace_write_json(int fd, bool in_signal)
 
 int async_trace_write(int fd)
 {
-	return trace_write_json(fd, false);
+	struct thread_guard guard;
+
+	thread_guard_enter(&guard, "the writing of a trace");
+	int error = trace_write_json(fd, false);
+	thread_guard_leave(&guard);
+	return error;
 }

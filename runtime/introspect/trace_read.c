@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/thread_guard.h"
 #include "base/trace.h"
 #include "core/observe.h"
 #include "introspect/rows.h"
@@ -444,5 +445,12 @@ int trace_read(async_trace_visitor *visit, void *arg, bool in_signal)
 
 int async_trace_read(async_trace_visitor *visit, void *arg)
 {
-	return visit ? trace_read(visit, arg, false) : -EINVAL;
+	struct thread_guard guard;
+
+	if (!visit)
+		return -EINVAL;
+	thread_guard_enter(&guard, "what reads a trace");
+	int error = trace_read(visit, arg, false);
+	thread_guard_leave(&guard);
+	return error;
 }

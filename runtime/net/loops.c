@@ -7,6 +7,7 @@
 #include <async/loop.h>
 
 #include "base/fault.h"
+#include "base/thread_guard.h"
 #include "compose/cancel_all.h"
 #include "net/server.h"
 
@@ -24,8 +25,10 @@ static void *run_part(void *arg)
 {
 	struct server_part *part = arg;
 	async_loop *loop = part->loop;
+	struct thread_guard guard;
 	intptr_t result;
 
+	thread_guard_enter(&guard, "the loop of a server");
 	/* A stop is for the program's own loops. */
 	do
 		result = async_loop_run_until_complete(loop, async_ref(part->main));
@@ -43,6 +46,7 @@ static void *run_part(void *arg)
 	async_loop_close(loop);
 	atomic_store(&part->over, true);
 	async_handle_post(part->server->parts[0].news);
+	thread_guard_leave(&guard);
 	return NULL;
 }
 

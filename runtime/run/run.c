@@ -12,6 +12,7 @@
 #include <async/loop.h>
 #include <async/task.h>
 
+#include "base/thread_guard.h"
 #include "compose/cancel_all.h"
 #include "core/handle.h"
 #include "core/local.h"
@@ -178,6 +179,8 @@ static intptr_t run(struct async_runner *runner, async_fn *fn, void *arg, const 
 	int error = loop_check(runner->loop);
 	if (error)
 		return error;
+	struct thread_guard guard;
+	thread_guard_enter(&guard, "a run");
 	struct signals signals = signals_take(runner, true);
 	runner->main_task = create_main(runner, fn, arg, creator);
 	intptr_t result = async_loop_run_until_complete(runner->loop, async_ref(runner->main_task));
@@ -189,6 +192,7 @@ static intptr_t run(struct async_runner *runner, async_fn *fn, void *arg, const 
 	keep_locals(runner);
 	async_release(runner->main_task);
 	runner->main_task = NULL;
+	thread_guard_leave(&guard);
 	return result;
 }
 
@@ -213,6 +217,8 @@ int async_runner_close(struct async_runner *runner)
 	async_loop *loop = runner->loop;
 	if (atomic_load(&loop->running))
 		return -EPERM;
+	struct thread_guard guard;
+	thread_guard_enter(&guard, "a run that ends");
 	/* Cleaning up is under way: the first SIGINT has nothing to cancel, unless it came in the last run. */
 	struct signals signals = signals_take(runner, false);
 	if (loop->tasks > 0)
@@ -223,12 +229,14 @@ int async_runner_close(struct async_runner *runner)
 	async_loop_free(loop);
 	locals_unref(runner->locals);
 	*runner = (struct async_runner){.state = RUNNER_CLOSED};
+	thread_guard_leave(&guard);
 	return 0;
 }
 
 static intptr_t run_once(async_fn *fn, void *arg, const struct async_options *options, const void *creator)
 {
 	struct async_runner runner = ASYNC_RUNNER_INIT;
+	struct thread_guard guard;
 
 	if (!fn)
 		return -EINVAL;
@@ -237,8 +245,10 @@ static intptr_t run_once(async_fn *fn, void *arg, const struct async_options *op
 	int error = async_runner_open(&runner, options);
 	if (error)
 		return error;
+	thread_guard_enter(&guard, "async_run");
 	intptr_t result = run(&runner, fn, arg, creator);
 	async_runner_close(&runner);
+	thread_guard_leave(&guard);
 	return result;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/thread_guard.h"
 #include "base/trace.h"
 #include "worker/worker.h"
 
@@ -178,6 +179,8 @@ int pool_join(struct pool *pool)
 {
 	if (pool_of_this_thread() == pool)
 		return -EDEADLK;
+	struct thread_guard guard;
+	thread_guard_enter(&guard, "the closing of a pool");
 	/* The first to come joins the threads; the others wait for it. */
 	futex_mutex_lock(&pool->join_lock);
 	for (;;) {
@@ -189,6 +192,7 @@ int pool_join(struct pool *pool)
 		pthread_join(pool->workers[pool->joined++].thread, NULL);
 	}
 	futex_mutex_unlock(&pool->join_lock);
+	thread_guard_leave(&guard);
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/probe.h"
+#include "base/thread_guard.h"
 
 static const int64_t SHORT_JOB = 5000;   /* ns; a longer one costs more than the lock it would save */
 static const int64_t SPIN_TIME = 8000;   /* ns; well below what a wake-up costs */
@@ -277,9 +278,11 @@ static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
 	struct pool *pool = worker->pool;
+	struct thread_guard guard;
 	char name[16];
 	struct job *job;
 
+	thread_guard_enter(&guard, "a job");
 	this_worker = worker;
 	snprintf(name, sizeof(name), "%s-%zu", pool->name, worker->index);
 	pthread_setname_np(pthread_self(), name);
@@ -296,6 +299,7 @@ static void *worker_main(void *arg)
 			job = next;
 		} while (job);
 	}
+	thread_guard_leave(&guard);
 	return NULL;
 }
 

@@ -76,6 +76,27 @@ test_numbers_of_options()
 	refused "--yield: '99999999999G' is too large" run primes --yield=99999999999G
 }
 
+test_names_of_files()
+{
+	refused "--trace: '' is empty; expected --trace=FILE" run primes 9 --trace=
+	refused "--trace: '' is empty; expected --trace=FILE" run primes 9 --trace ""
+	refused "--timeline: '' is empty; expected --timeline=FILE.svg" run primes 9 --timeline=
+	refused "--timeline: 'a.svg.png' is no picture; expected a name that ends in .svg" \
+		run primes 9 --timeline=a.svg.png
+	[ ! -e a.svg.png ] || fail "it was made all the same"
+	# No option has an empty value.
+	refused "--backend: '' is unknown" run primes --backend=
+	refused "--workers: '' is empty; expected a whole number" run primes --workers=
+	refused "--stack-size: '' is empty; expected a size" run primes --stack-size=
+	refused "--interval: '' is empty; expected a time" run stdin --interval=
+	for option in yield=N workers=N backend='auto|io_uring|epoll' switch='auto|asm|ucontext'; do
+		refused "--${option%%=*}: '' is empty; expected --$option" compare primes "--${option%%=*}="
+	done
+	refused "--rounds: '' is empty" compare primes --rounds=
+	refused "--iterations: '' is empty" top 1 --iterations=
+	refused "argument 1: '' is empty; expected the id of a process" ps ""
+}
+
 test_stack_sizes()
 {
 	for size in 0 1 8k 16383 1025M 2G; do
@@ -94,6 +115,11 @@ test_times()
 	refused "--interval: '1.s' is not a time" run stdin --interval=1.s
 	refused "--interval: '-1s' is negative" run stdin --interval=-1s
 	refused "--interval: '99999999999999h' is too large" run stdin --interval=99999999999999h
+	# What the seconds leave of 64 bits is less than the fraction.
+	refused "--interval: '18446744073.9' is too large" run stdin --interval=18446744073.9
+	refused "argument 1: 'A:9223372036.9' is too large" run countdown A:9223372036.9
+	refused "--interval: '0.5_' is not a time" run stdin --interval=0.5_
+	refused "--interval: '1k' is not a time" run stdin --interval=1k
 }
 
 test_primes_are_named_with_their_position()
@@ -108,7 +134,11 @@ test_primes_are_named_with_their_position()
 	refused "argument 1: '+7' is not a whole number" run primes +7
 	refused "argument 1: ' 7' is not a whole number" run primes " 7"
 	refused "argument 1: '7 ' is not a whole number" run primes "7 "
-	refused "argument 1: '7k' is not a whole number" run primes 7k
+	refused "argument 1: '7ki' is not a whole number; $limits" run primes 7ki
+	refused "argument 1: 'k' is not a whole number; $limits" run primes k
+	refused "argument 1: '7_k' is not a whole number; $limits" run primes 7_k
+	refused "argument 1: '18446744073709552k' is too large; $limits" run primes 18446744073709552k
+	refused "argument 1: '18446744074G' is too large; $limits" run primes 18446744074G
 	refused "argument 1: '1.5' is not a whole number" run primes 1.5
 }
 

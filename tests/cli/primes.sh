@@ -45,6 +45,19 @@ test_small_numbers_against_a_sieve()
 	done
 }
 
+test_numbers_with_suffixes()
+{
+	ctl run primes --mode=sync 10k 10K 1M 1m 2G 1_0k 18446744073709551k
+	status_is 0
+	answers_are "10000 is not a prime number (divisible by 2)." "10000 is not a prime number (divisible by 2)." \
+		"1000000 is not a prime number (divisible by 2)." "1000000 is not a prime number (divisible by 2)." \
+		"2000000000 is not a prime number (divisible by 2)." \
+		"10000 is not a prime number (divisible by 2)." \
+		"18446744073709551000 is not a prime number (divisible by 2)."
+	ctl run primes --yield=10K --stack-size=64K --workers=1_0 9
+	status_is 0
+}
+
 # The last number is the largest square of a prime below 2^64; the others lie where a double begins to round.
 test_squares_of_primes()
 {

@@ -128,6 +128,17 @@ test_wrong_names()
 	ctl run primes --timeline=nowhere/chart.svg 9
 	status_is 1
 	err_has "--timeline: cannot write 'nowhere/chart.svg': No such file or directory"
+	out_is_empty
+	mkfifo fifo.svg
+	mkdir directory.svg
+	ctl run primes --timeline=fifo.svg 9
+	status_is 1
+	err_has "--timeline: cannot write 'fifo.svg': nobody reads it"
+	out_is_empty
+	ctl run primes --mode=sync --timeline=directory.svg 9
+	status_is 1
+	err_has "--timeline: cannot write 'directory.svg': Is a directory"
+	out_is_empty
 }
 
 run_tests

@@ -84,16 +84,91 @@ test_the_environment()
 	[ ! -e none ] || fail "a program without a loop wrote a trace"
 }
 
+# refused_before_the_run FILE WHY: nothing has run, and nothing waits.
+refused_before_the_run()
+{
+	ctl run primes "--trace=$1" 9
+	status_is 1
+	out_is_empty
+	err_has "--trace: cannot write '$1': $2"
+	[ "$(wc -l <err)" -eq 1 ] || fail "more than one line"
+}
+
 test_a_file_that_cannot_be_written()
 {
-	ctl run primes --trace=nowhere/trace 9
-	status_is 1
-	err_has "--trace: cannot write 'nowhere/trace': No such file or directory"
+	mkdir directory
+	mkfifo fifo
+	refused_before_the_run nowhere/trace "No such file or directory"
+	refused_before_the_run directory "Is a directory"
+	refused_before_the_run fifo "nobody reads it"
+	if [ "$(id -u)" -ne 0 ]; then
+		: >locked
+		chmod 0 locked
+		refused_before_the_run locked "Permission denied"
+	fi
 	if [ -e /dev/full ]; then
 		ctl run primes --trace=/dev/full 9
 		status_is 1
 		err_has "--trace: cannot write '/dev/full': No space left on device"
 	fi
+}
+
+# A program that is told to write to what is no file, or cannot be written, says so and goes on.
+test_the_environment_names_no_file()
+{
+	skip_under valgrind
+	local path why
+	mkdir directory
+	mkfifo fifo
+	while read -r path why; do
+		ASYNC_TRACE=$path ctl run countdown --clock=virtual A:0
+		status_is 0
+		out_has 'A done'
+		err_has "async: ASYNC_TRACE: '$path' $why"
+		[ "$(grep -c ASYNC_TRACE err)" -eq 1 ] || fail "more than one line"
+	done <<-'end'
+		fifo is refused; expected the name of a regular file
+		/dev/null is refused; expected the name of a regular file
+		directory cannot be written: Is a directory
+		nowhere/trace cannot be written: No such file or directory
+		/nowhere/trace cannot be written: No such file or directory
+		fifo/trace cannot be written: Not a directory
+	end
+}
+
+test_what_was_in_the_file_goes_when_there_is_something_else()
+{
+	need_jq
+	yes old | head -n 100000 >trace
+	ctl run primes --trace=trace nonsense
+	status_is 2
+	[ "$(wc -l <trace)" -eq 100000 ] || fail "the old one is lost, and there is no new one"
+	ctl run primes --trace=trace 9
+	status_is 0
+	is_sound
+}
+
+test_a_pipe_that_is_read()
+{
+	need_jq
+	mkfifo fifo
+	# Somebody who could read, until the reader does.
+	exec 3<>fifo
+	cat fifo >trace 3<&- &
+	ctl run primes --trace=fifo 9
+	eventually test -s trace
+	exec 3<&-
+	wait
+	status_is 0
+	is_sound
+}
+
+test_one_file_for_two_things()
+{
+	ctl run primes --trace=both.svg --timeline=./both.svg 9
+	status_is 1
+	out_is_empty
+	err_has "--timeline: './both.svg' is the file of --trace, too; expected another one"
 }
 
 test_there_is_none_without_a_loop()
