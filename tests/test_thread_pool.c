@@ -406,6 +406,75 @@ static void test_a_cancelled_close_goes_on(void **state)
 	assert_int_equal(run_virtual(a_cancelled_close_goes_on, NULL), 0);
 }
 
+/* The default executor has no thread to spare: neither for the waiting nor for what a cancellation would leave. */
+static intptr_t close_beside_a_busy_executor(void *arg)
+{
+	async_future *running, *hog = async_run_in_executor(NULL, behind_the_gate, (void *)2);
+	async_executor *executor = busy_pool(&running), *idle = pool_of(1);
+
+	(void)arg;
+	sem_wait(&begun);
+	assert_int_equal(async_await(async_run_in_executor(idle, count_run, (void *)5)), 5);
+	assert_int_equal(async_executor_close(idle, false), 0);
+	assert_int_equal(async_executor_threads(idle), 0);
+	async_executor_free(idle);
+
+	async_task *closing = async_create_task(close_it, executor);
+	give_way(2);
+	async_cancel(closing, NULL);
+	give_way(10);
+	assert_false(async_done(closing));
+	assert_int_equal(async_executor_threads(executor), 1);
+	sem_post(&gate);
+	sem_post(&gate);
+	assert_int_equal(async_await(closing), -ECANCELED);
+	assert_int_equal(async_executor_threads(executor), 0);
+	assert_int_equal(async_await(running), 1);
+	assert_int_equal(async_await(hog), 2);
+	async_executor_free(executor);
+	return 0;
+}
+
+static void test_close_beside_a_busy_executor(void **state)
+{
+	struct async_options options = test_options();
+
+	(void)state;
+	options.max_workers = 1;
+	reset();
+	assert_int_equal(run_with(close_beside_a_busy_executor, NULL, &options), 0);
+}
+
+static intptr_t close_when_cancelled(void *executor)
+{
+	async_cancel(async_current_task(), NULL);
+	return async_executor_close(executor, false);
+}
+
+/* One that is cancelled before it waits waits all the same. */
+static intptr_t a_cancelled_task_closes(void *arg)
+{
+	async_future *running;
+	async_executor *executor = busy_pool(&running);
+	async_task *closing = async_create_task(close_when_cancelled, executor);
+
+	(void)arg;
+	give_way(10);
+	assert_false(async_done(closing));
+	sem_post(&gate);
+	assert_int_equal(async_await(closing), -ECANCELED);
+	assert_int_equal(async_executor_threads(executor), 0);
+	assert_int_equal(async_await(running), 1);
+	async_executor_free(executor);
+	return 0;
+}
+
+static void test_a_cancelled_task_closes(void **state)
+{
+	(void)state;
+	assert_int_equal(run_virtual(a_cancelled_task_closes, NULL), 0);
+}
+
 static intptr_t shut_down_own(void *executor)
 {
 	return async_executor_shutdown(executor, true, false);
@@ -513,6 +582,8 @@ static void test_a_cancelled_map_waits_for_what_runs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_close_beside_a_busy_executor),
+		TEST(test_a_cancelled_task_closes),
 		TEST(test_each_thread_is_initialized),
 		TEST(test_a_failed_initializer_breaks_the_pool),
 		TEST(test_what_runs_is_finished),

@@ -61,7 +61,7 @@ static void one_thread_keeps_the_order(void **state)
 	work_init(works, 500, &inbox);
 	for (size_t i = 0; i < 500; i++) {
 		works[i].counter = &count;
-		works[i].job.slow = i % 3 == 0;
+		works[i].job.lane = i % 3 == 0 ? LANE_SLOW : LANE_JOBS;
 	}
 	submit(pool, works, 500);
 	while (expected < 500)
@@ -85,7 +85,7 @@ static void slow_jobs_leave_threads_free(void **state)
 		work_init(slow, 20, &slow_box);
 		work_init(normal, 50, &inbox);
 		for (size_t i = 0; i < 20; i++) {
-			slow[i].job.slow = true;
+			slow[i].job.lane = LANE_SLOW;
 			slow[i].counter = &running;
 			slow[i].gate = &gate;
 		}
@@ -118,7 +118,7 @@ static void normal_jobs_do_not_starve_slow_ones(void **state)
 	}
 	for (size_t i = 0; i <= NORMAL; i++)
 		works[i].counter = &count;
-	works[NORMAL].job.slow = true;
+	works[NORMAL].job.lane = LANE_SLOW;
 	submit(pool, holders, 2);
 	wait_until(atomic_load(&running) == 2);
 	submit(pool, works, NORMAL + 1);

@@ -15,7 +15,7 @@ static void withdraw_from_the_queue(void **state)
 	(void)state;
 	work_init(works, 4, &inbox);
 	work_hold(works, 4, &running, &gate);
-	works[3].job.slow = true;
+	works[3].job.lane = LANE_SLOW;
 	submit(pool, works, 2);
 	wait_until(atomic_load(&running) == 2);
 	submit(pool, &works[2], 2);
@@ -86,7 +86,7 @@ static void shutdown_drains(void **state)
 	(void)state;
 	work_init(works, BATCH, &inbox);
 	for (size_t i = 0; i < BATCH; i += 2)
-		works[i].job.slow = true;
+		works[i].job.lane = LANE_SLOW;
 	submit(pool, works, BATCH);
 	pool_shutdown(pool, false);
 	assert_int_equal(pool_join(pool), 0);
@@ -196,7 +196,7 @@ static void *race(void *arg)
 
 		work_init(works, count, inbox);
 		for (size_t i = 0; i < count; i++)
-			works[i].job.slow = next_random(&racer->seed) % 4 == 0;
+			works[i].job.lane = next_random(&racer->seed) % 4 == 0 ? LANE_SLOW : LANE_JOBS;
 		error = pool_submit(racer->pool, &works[0].job, count);
 		for (size_t i = 0; !error && i < count; i++)
 			if (next_random(&racer->seed) % 2 && pool_withdraw(racer->pool, &works[i].job) == POOL_REMOVED)

@@ -3,7 +3,8 @@
  * Executors run what would block the loop: system calls that wait, and computation.
  *
  * A job is a function that a worker thread calls; its future is the loop's. The default executor is made at
- * its first use and has at most min(32, processors + 4) threads, each started only when none is idle.
+ * its first use and has at most min(32, processors + 4) threads, each started only when none is idle. Name look-ups
+ * and file calls have threads of their own, 8 each: what hangs in one of the three holds up only its like.
  * <async/process_pool.h> has workers that are processes; with <async/executor_ops.h> one writes another kind.
  *
  *     intptr_t size = async_to_thread(parse_file, path);
@@ -39,7 +40,7 @@ struct async_job_options {
 	size_t size;            /* sizeof(struct async_job_options) */
 	async_destroy *destroy; /* gets the argument if the function never runs; in the loop's thread */
 	async_drop *drop;       /* gets a result >= 0 that nobody took; in the loop's thread */
-	bool slow;              /* takes long: such jobs never occupy all threads of a pool */
+	bool slow;              /* takes long: such jobs never occupy more than half of the threads of a pool */
 };
 
 #define ASYNC_JOB_OPTIONS_INIT {.size = sizeof(struct async_job_options)}
@@ -93,9 +94,10 @@ ASYNC_EXPORT async_future *async_executor_map(async_executor *executor, async_fn
 ASYNC_EXPORT int async_executor_shutdown(async_executor *executor, bool wait, bool cancel_futures);
 
 /*
- * The same with `wait`, while other tasks go on: a thread of the default executor does the waiting.
- * Suspends: always. Cancel: the shutdown goes on and is waited for.
- * Returns: 0; -ECANCELED, -EINVAL, -EPERM (outside a task), -ENOMEM, -EAGAIN (no thread could be started).
+ * The same with `wait`, while other tasks go on: a thread that is started for it does the waiting.
+ * Suspends: always. Cancel: the shutdown goes on and is waited for; then -ECANCELED is returned.
+ * Returns: 0; -ECANCELED, -EINVAL, -EPERM (outside a task); -ENOMEM and -EAGAIN (no thread could be started): the
+ * executor was shut down, but not waited for.
  */
 ASYNC_EXPORT ASYNC_MUST_CHECK int async_executor_close(async_executor *executor, bool cancel_futures);
 

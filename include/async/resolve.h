@@ -7,8 +7,8 @@
  *     ...
  *     freeaddrinfo(list);
  *
- * <netdb.h> has the structure and what frees it. Look-ups take their time, so they run in the default executor in the
- * lane for slow jobs; numbers are answered on the spot.
+ * <netdb.h> has the structure and what frees it. Look-ups take their time, so they run in threads of their own: 8 at a
+ * time in a process, the others wait in order. Numbers are answered on the spot.
  */
 #ifndef ASYNC_RESOLVE_H
 #define ASYNC_RESOLVE_H

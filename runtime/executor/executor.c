@@ -65,12 +65,25 @@ static intptr_t wait_for_workers(void *arg)
 	return async_executor_shutdown(arg, true, false);
 }
 
+/* A thread of its own waits: one of a pool could be kept from it by jobs that wait for this end. */
 int async_executor_close(async_executor *executor, bool cancel_futures)
 {
+	struct async_thread_pool_options one = ASYNC_THREAD_POOL_OPTIONS_INIT;
+	async_executor *waiter;
+
 	if (!executor || !task_current())
 		return executor ? -EPERM : -EINVAL;
 	int error = async_executor_shutdown(executor, false, cancel_futures);
-	return error ? error : (int)job_await(wait_for_workers, executor, true);
+	if (error)
+		return error;
+	one.max_workers = 1;
+	one.name = "async-close";
+	error = async_thread_pool_new(&one, &waiter);
+	if (error)
+		return error;
+	intptr_t result = job_await_end(waiter, wait_for_workers, executor);
+	async_executor_free(waiter);
+	return (int)result;
 }
 
 intptr_t async_executor_threads(const async_executor *executor)

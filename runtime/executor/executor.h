@@ -35,6 +35,13 @@ struct executor_job {
 	void (*over)(struct executor_job *job);
 };
 
+/* Whose executor it is: one that the program names, or one of the loop's own. */
+enum executor_role {
+	EXECUTOR_GIVEN,
+	EXECUTOR_DEFAULT, /* as max_workers of the loop's options says */
+	EXECUTOR_NAMES,   /* the shared pool, whatever they say: look-ups have threads of their own */
+};
+
 /* The jobs of one loop for one executor. */
 struct submission {
 	struct loop_hook hook;
@@ -42,7 +49,7 @@ struct submission {
 	struct job *first, *last; /* those that wait for the end of the iteration */
 	size_t count;
 	size_t outstanding;       /* those that are not over */
-	bool owned;               /* the executor is the loop's default one */
+	enum executor_role role;
 };
 
 /* A job whose result is a future. */
@@ -64,8 +71,8 @@ static inline struct executor_job *job_of(const async_job *job)
 	return container_of((struct job *)job, struct executor_job, base.job);
 }
 
-/* Queues a job whose `fn`, `arg` and `over` are set for the end of this iteration; NULL is the loop's default
- * executor. Returns 0 or -errno. */
+/* Queues a job whose `fn`, `arg`, `over` and lane are set for the end of this iteration; NULL is the loop's default
+ * executor, or for look-ups that of names. Returns 0 or -errno. */
 int executor_queue(struct async_loop *loop, async_executor *executor, struct executor_job *job);
 /* Asks for a job back. True: it will not run and is the caller's again. False: `over` will be called. */
 bool executor_withdraw(struct async_loop *loop, struct executor_job *job);
@@ -80,9 +87,13 @@ void executor_unref(async_executor *executor);
  * Returns the future, or a failed one. */
 async_future *job_future_queue(async_executor *executor, struct job_future *mine);
 bool job_future_cancel(async_future *future);
+/* As async_run_in_executor_with, in a lane of the caller's choice. */
+async_future *job_future_make(async_executor *executor, enum pool_lane lane, async_fn *fn, void *arg,
+			      const struct async_job_options *options);
 
-/* Waits as async_to_thread does. `slow`: it may take long. */
-intptr_t job_await(async_fn *fn, void *arg, bool slow);
+/* Waits for a job that must not be withdrawn: a cancellation is told when it has ended. `executor` is not used for
+ * anything else, so that it begins at once. */
+intptr_t job_await_end(async_executor *executor, async_fn *fn, void *arg);
 
 /* Calls a job's function in this thread and keeps the result. */
 void executor_run(struct job *job);

@@ -9,12 +9,12 @@
 #include <netdb.h>
 #include <string.h>
 
-#include <async/executor.h>
 #include <async/future.h>
 
 #include "base/fault.h"
 #include "base/memory.h"
 #include "core/schedule.h"
+#include "executor/executor.h"
 
 struct lookup {
 	char *host, *service;
@@ -128,8 +128,7 @@ int async_resolve(const char *host, const char *service, const struct addrinfo *
 		return -ENOMEM;
 	options.destroy = free_lookup;
 	options.drop = drop_lookup;
-	options.slow = true;
-	intptr_t result = async_await(async_run_in_executor_with(NULL, run_lookup, lookup, &options));
+	intptr_t result = async_await(job_future_make(NULL, LANE_NAMES, run_lookup, lookup, &options));
 	if (result < 0)
 		return (int)result;
 	lookup = (struct lookup *)result;

@@ -79,8 +79,8 @@ static async_future *failed(intptr_t error, void *arg, const struct async_job_op
 	return async_future_failed(error);
 }
 
-async_future *async_run_in_executor_with(async_executor *executor, async_fn *fn, void *arg,
-					 const struct async_job_options *given)
+async_future *job_future_make(async_executor *executor, enum pool_lane lane, async_fn *fn, void *arg,
+			      const struct async_job_options *given)
 {
 	struct async_job_options options = ASYNC_JOB_OPTIONS_INIT;
 	struct async_loop *loop = loop_running;
@@ -94,12 +94,18 @@ async_future *async_run_in_executor_with(async_executor *executor, async_fn *fn,
 		return failed(-ENOMEM, arg, &options);
 	mine->job.fn = fn;
 	mine->job.arg = arg;
-	mine->job.base.job.slow = options.slow;
+	mine->job.base.job.lane = lane == LANE_JOBS && options.slow ? LANE_SLOW : lane;
 	mine->destroy = options.destroy;
 	return job_future_queue(executor, mine);
 }
 
+async_future *async_run_in_executor_with(async_executor *executor, async_fn *fn, void *arg,
+					 const struct async_job_options *options)
+{
+	return job_future_make(executor, LANE_JOBS, fn, arg, options);
+}
+
 async_future *async_run_in_executor(async_executor *executor, async_fn *fn, void *arg)
 {
-	return async_run_in_executor_with(executor, fn, arg, NULL);
+	return job_future_make(executor, LANE_JOBS, fn, arg, NULL);
 }

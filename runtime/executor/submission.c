@@ -97,19 +97,20 @@ static void close_submission(struct async_loop *loop, struct loop_hook *hook)
 		if (submission->first)
 			submit(submission);
 		loop_wait_jobs(loop);
-		if (submission->owned)
+		if (submission->role != EXECUTOR_GIVEN)
 			async_executor_free(submission->executor);
 	}
 	forget(submission);
 }
 
-static struct submission *find(struct async_loop *loop, async_executor *executor)
+static struct submission *find(struct async_loop *loop, async_executor *executor, enum executor_role role)
 {
 	list_for_each(node, &loop->hooks) {
 		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
 		struct submission *submission = container_of(hook, struct submission, hook);
 
-		if (hook->turn == submit_jobs && (executor ? submission->executor == executor : submission->owned))
+		if (hook->turn == submit_jobs && submission->role == role &&
+		    (role != EXECUTOR_GIVEN || submission->executor == executor))
 			return submission;
 	}
 	return NULL;
@@ -117,7 +118,7 @@ static struct submission *find(struct async_loop *loop, async_executor *executor
 
 void executor_forget(async_executor *executor)
 {
-	struct submission *submission = loop_running ? find(loop_running, executor) : NULL;
+	struct submission *submission = loop_running ? find(loop_running, executor, EXECUTOR_GIVEN) : NULL;
 
 	if (submission && submission->outstanding == 0)
 		forget(submission);
@@ -125,20 +126,22 @@ void executor_forget(async_executor *executor)
 
 void executor_flush(async_executor *executor)
 {
-	struct submission *submission = loop_running ? find(loop_running, executor) : NULL;
+	struct submission *submission = loop_running ? find(loop_running, executor, EXECUTOR_GIVEN) : NULL;
 
 	if (submission && submission->first)
 		submit(submission);
 }
 
-static int make(struct async_loop *loop, async_executor *executor, struct submission **ret_submission)
+static int make(struct async_loop *loop, async_executor *executor, enum executor_role role,
+		struct submission **ret_submission)
 {
 	struct submission *submission = mem_zalloc(sizeof(*submission));
+	size_t max_workers = role == EXECUTOR_NAMES ? 0 : loop->options.max_workers;
 
 	if (!submission)
 		return -ENOMEM;
-	submission->owned = !executor;
-	int error = executor ? 0 : thread_pool_default(loop->options.max_workers, &executor);
+	submission->role = role;
+	int error = executor ? 0 : thread_pool_default(max_workers, &executor);
 	if (error) {
 		mem_free(submission);
 		return error;
@@ -154,8 +157,11 @@ static int make(struct async_loop *loop, async_executor *executor, struct submis
 
 int executor_queue(struct async_loop *loop, async_executor *executor, struct executor_job *job)
 {
-	struct submission *submission = find(loop, executor);
-	int error = submission ? 0 : make(loop, executor, &submission);
+	enum executor_role role = executor                         ? EXECUTOR_GIVEN
+				  : job->base.job.lane == LANE_NAMES ? EXECUTOR_NAMES
+								     : EXECUTOR_DEFAULT;
+	struct submission *submission = find(loop, executor, role);
+	int error = submission ? 0 : make(loop, executor, role, &submission);
 
 	if (error)
 		return error;

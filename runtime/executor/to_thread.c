@@ -33,7 +33,13 @@ static const struct wait_class wait_job = {
 	.detail = offsetof(struct awaited_job, job.base.job),
 };
 
-intptr_t job_await(async_fn *fn, void *arg, bool slow)
+static const struct wait_class wait_end = {
+	.name = "the end of an executor",
+	.on = ASYNC_LAYOUT_ON_JOB,
+	.detail = offsetof(struct awaited_job, job.base.job),
+};
+
+static intptr_t job_await(async_executor *executor, async_fn *fn, void *arg, const struct wait_class *class)
 {
 	struct task *task = task_current();
 	struct awaited_job mine = {.task = task};
@@ -42,10 +48,14 @@ intptr_t job_await(async_fn *fn, void *arg, bool slow)
 		return fn ? -EPERM : -EINVAL;
 	mine.job.fn = fn;
 	mine.job.arg = arg;
-	mine.job.base.job.slow = slow;
 	mine.job.over = on_over;
-	int error = executor_queue(task->future.loop, NULL, &mine.job);
-	return error ? error : task_park(task, &wait_job, &mine);
+	int error = executor_queue(task->future.loop, executor, &mine.job);
+	return error ? error : task_park(task, class, &mine);
+}
+
+intptr_t job_await_end(async_executor *executor, async_fn *fn, void *arg)
+{
+	return job_await(executor, fn, arg, &wait_end);
 }
 
 /* A call that sees the task-local values of who awaits it, and keeps what it sets to itself. */
@@ -68,7 +78,7 @@ static intptr_t run_call(void *arg)
 intptr_t async_to_thread(async_fn *fn, void *arg)
 {
 	struct call call = {.fn = fn, .arg = arg, .locals = locals_capture()};
-	intptr_t result = job_await(fn ? run_call : NULL, &call, false);
+	intptr_t result = job_await(NULL, fn ? run_call : NULL, &call, &wait_job);
 
 	locals_unref(call.locals);
 	return result;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/sysmacros.h>
 
 #include "io/fd.h"
 #include "reactor/call.h"
@@ -76,39 +77,57 @@ int async_fdatasync(int fd)
 	return (int)perform_on(fd, &(struct call){.code = CALL_FDATASYNC});
 }
 
-static int stat_at(const char *path, struct stat *ret_stat, int flags)
+static struct timespec timespec_of(struct statx_timestamp time)
 {
-	struct stat st;
+	return (struct timespec){.tv_sec = time.tv_sec, .tv_nsec = time.tv_nsec};
+}
+
+static struct stat stat_of(const struct statx *from)
+{
+	return (struct stat){
+		.st_dev = makedev(from->stx_dev_major, from->stx_dev_minor),
+		.st_ino = from->stx_ino,
+		.st_nlink = from->stx_nlink,
+		.st_mode = from->stx_mode,
+		.st_uid = from->stx_uid,
+		.st_gid = from->stx_gid,
+		.st_rdev = makedev(from->stx_rdev_major, from->stx_rdev_minor),
+		.st_size = (off_t)from->stx_size,
+		.st_blksize = (blksize_t)from->stx_blksize,
+		.st_blocks = (blkcnt_t)from->stx_blocks,
+		.st_atim = timespec_of(from->stx_atime),
+		.st_mtim = timespec_of(from->stx_mtime),
+		.st_ctim = timespec_of(from->stx_ctime),
+	};
+}
+
+/* Of `path`, or with AT_EMPTY_PATH of `fd` itself. */
+static int stat_file(int fd, const char *path, struct stat *ret_stat, int flags)
+{
+	struct statx extended;
+	struct call call = {.code = CALL_STATX, .path = path, .buffer = &extended, .flags = flags | AT_NO_AUTOMOUNT};
 
 	if (!ret_stat)
 		return -EINVAL;
-	int error = (int)perform_at(path, &(struct call){.code = CALL_FSTATAT, .buffer = &st, .flags = flags});
+	int error = (int)(flags & AT_EMPTY_PATH ? perform_on(fd, &call) : perform_at(path, &call));
 	if (error == 0)
-		*ret_stat = st;
+		*ret_stat = stat_of(&extended);
 	return error;
 }
 
 int async_stat(const char *path, struct stat *ret_stat)
 {
-	return stat_at(path, ret_stat, 0);
+	return stat_file(AT_FDCWD, path, ret_stat, 0);
 }
 
 int async_lstat(const char *path, struct stat *ret_stat)
 {
-	return stat_at(path, ret_stat, AT_SYMLINK_NOFOLLOW);
+	return stat_file(AT_FDCWD, path, ret_stat, AT_SYMLINK_NOFOLLOW);
 }
 
 int async_fstat(int fd, struct stat *ret_stat)
 {
-	struct stat st;
-
-	if (!ret_stat)
-		return -EINVAL;
-	int error = (int)perform_on(fd, &(struct call){
-		.code = CALL_FSTATAT, .path = "", .buffer = &st, .flags = AT_EMPTY_PATH});
-	if (error == 0)
-		*ret_stat = st;
-	return error;
+	return stat_file(fd, "", ret_stat, AT_EMPTY_PATH);
 }
 
 int async_rename(const char *from, const char *to)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "reactor/buffer.h"
 
+#include <sys/stat.h>
+
 #include "reactor/call.h"
 #include "reactor/fd_table.h"
 
@@ -79,6 +81,8 @@ void buffer_take_back_other(const struct op *op, int64_t result)
 		take_back_message(op->buffer, op->size, (size_t)result);
 	} else if (call && call->code == CALL_PREADV) {
 		take_back_parts(call->parts, (size_t)call->count, (size_t)result);
+	} else if (call && call->code == CALL_STATX) {
+		(void)VALGRIND_MAKE_MEM_DEFINED(call->buffer, sizeof(struct statx));
 	} else if (op->code == OP_ACCEPT && op->buffer) {
 		(void)VALGRIND_MAKE_MEM_DEFINED(op->length, sizeof(*op->length));
 		(void)VALGRIND_MAKE_MEM_DEFINED(op->buffer, least(*op->length, op->size));

@@ -23,8 +23,8 @@ static int64_t run_once(const struct call *c)
 		return SYS("fsync", fsync(c->fd));
 	case CALL_FDATASYNC:
 		return SYS("fdatasync", fdatasync(c->fd));
-	case CALL_FSTATAT:
-		return SYS("fstatat", fstatat(c->fd, c->path, c->buffer, c->flags));
+	case CALL_STATX:
+		return SYS("statx", statx(c->fd, c->path, c->flags, STATX_BASIC_STATS, c->buffer));
 	case CALL_RENAMEAT:
 		return SYS("renameat", renameat(c->fd, c->path, c->to_fd, c->to_path));
 	case CALL_UNLINKAT:

@@ -18,7 +18,7 @@ enum call_code {
 	CALL_PWRITEV,
 	CALL_FSYNC,
 	CALL_FDATASYNC,
-	CALL_FSTATAT,
+	CALL_STATX,    /* `buffer` is a struct statx, filled as stat(2) would */
 	CALL_RENAMEAT,
 	CALL_UNLINKAT,
 	CALL_MKDIRAT,

@@ -26,7 +26,7 @@ int offload_start(struct reactor *r, struct op *op)
 {
 	int err = r->pool ? 0 : pool_shared_acquire(&r->pool);
 
-	op->job = (struct job){.run = run, .sink = &r->sink, .slow = true};
+	op->job = (struct job){.run = run, .sink = &r->sink, .lane = LANE_FILES};
 	if (trace_on())
 		job_trace(&op->job, TRACE_JOB_WORK, 0, 0, (uintptr_t)"file operation");
 	if (err == 0)

@@ -3,11 +3,14 @@
 #ifdef HAVE_LIBURING
 #include "reactor/uring_impl.h"
 
+/* Of kernels from 6.9 on; headers may be older. */
+#define OP_FTRUNCATE 55
+
 static const uint8_t opcodes[] = {
 	[CALL_OPENAT] = IORING_OP_OPENAT,     [CALL_PREADV] = IORING_OP_READV,      [CALL_PWRITEV] = IORING_OP_WRITEV,
-	[CALL_FSYNC] = IORING_OP_FSYNC,       [CALL_FDATASYNC] = IORING_OP_FSYNC,   [CALL_FSTATAT] = IORING_OP_NOP,
+	[CALL_FSYNC] = IORING_OP_FSYNC,       [CALL_FDATASYNC] = IORING_OP_FSYNC,   [CALL_STATX] = IORING_OP_STATX,
 	[CALL_RENAMEAT] = IORING_OP_RENAMEAT, [CALL_UNLINKAT] = IORING_OP_UNLINKAT, [CALL_MKDIRAT] = IORING_OP_MKDIRAT,
-	[CALL_TRUNCATE] = IORING_OP_NOP,      [CALL_FTRUNCATE] = IORING_OP_NOP,     [CALL_GETDENTS] = IORING_OP_NOP,
+	[CALL_TRUNCATE] = IORING_OP_NOP,      [CALL_FTRUNCATE] = OP_FTRUNCATE,      [CALL_GETDENTS] = IORING_OP_NOP,
 	[CALL_SPLICE] = IORING_OP_NOP,        [CALL_SENDFILE] = IORING_OP_NOP,
 };
 
@@ -44,6 +47,12 @@ void uring_prepare_call(struct io_uring_sqe *sqe, const struct call *c)
 		break;
 	case CALL_MKDIRAT:
 		io_uring_prep_mkdirat(sqe, c->fd, c->path, c->mode);
+		break;
+	case CALL_STATX:
+		io_uring_prep_statx(sqe, c->fd, c->path, c->flags, STATX_BASIC_STATS, c->buffer);
+		break;
+	case CALL_FTRUNCATE:
+		io_uring_prep_rw(OP_FTRUNCATE, sqe, c->fd, NULL, 0, (uint64_t)c->offset);
 		break;
 	default:
 		io_uring_prep_nop(sqe);

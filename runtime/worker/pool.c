@@ -17,24 +17,30 @@
 
 int pool_new(const struct pool_options *options, struct pool **ret_pool)
 {
-	size_t max = options && options->max_threads ? options->max_threads : pool_default_threads();
-	size_t workers, size;
+	static const struct pool_options defaults;
+	size_t jobs, max, workers, size;
 
-	if (__builtin_mul_overflow(max, sizeof(struct worker), &workers) ||
+	options = options ? options : &defaults;
+	jobs = options->max_threads ? options->max_threads : pool_default_threads();
+	if (__builtin_add_overflow(jobs, options->names + options->files, &max) ||
+	    __builtin_mul_overflow(max, sizeof(struct worker), &workers) ||
 	    __builtin_add_overflow(workers, sizeof(struct pool), &size))
 		return -ENOMEM;
 	struct pool *pool = mem_zalloc(size);
 	if (!pool)
 		return -ENOMEM;
-	lane_init(&pool->normal);
-	lane_init(&pool->slow);
+	const size_t limits[POOL_LANES] = {jobs, jobs > 1 ? jobs / 2 : 1, options->names, options->files};
+	for (int i = 0; i < POOL_LANES; i++) {
+		lane_init(&pool->lanes[i]);
+		pool->lanes[i].limit = limits[i];
+	}
 	pool->max_threads = pool->capacity = max;
 	/* Half of the processors are left to those who bring the work. With one there is nobody to wait for, and
 	 * valgrind runs one thread at a time. */
 	pool->max_spinning = RUNNING_ON_VALGRIND ? 0 : pool_processors() / 2;
-	pool->initializer = options ? options->initializer : NULL;
-	pool->initializer_arg = options ? options->initializer_arg : NULL;
-	strncpy(pool->name, options && options->name ? options->name : "worker", POOL_NAME_MAX);
+	pool->initializer = options->initializer;
+	pool->initializer_arg = options->initializer_arg;
+	strncpy(pool->name, options->name ? options->name : "worker", POOL_NAME_MAX);
 	*ret_pool = pool;
 	return 0;
 }
@@ -45,13 +51,13 @@ void job_trace(struct job *job, enum trace_kind kind, unsigned loop, uint64_t ta
 	trace_record(clock_now(), kind, 0, job->trace_id, loop, task, what);
 }
 
-/* Sorts the jobs into lanes of the caller's, so that under the lock two splices are enough. */
-static void sort_jobs(struct pool *pool, struct job *first, size_t count, struct lane *normal, struct lane *slow)
+/* Sorts the jobs into lanes of the caller's, so that under the lock splices are enough. */
+static void sort_jobs(struct pool *pool, struct job *first, size_t count, struct lane *lanes)
 {
-	lane_init(normal);
-	lane_init(slow);
+	for (int i = 0; i < POOL_LANES; i++)
+		lane_init(&lanes[i]);
 	for (struct job *job = first; count > 0; job = job->next, count--) {
-		struct lane *lane = pool_lane(pool, job) == &pool->slow ? slow : normal;
+		struct lane *lane = &lanes[pool_lane(pool, job) - pool->lanes];
 
 		if (trace_on() && !job->trace_id)
 			job_trace(job, TRACE_JOB_WORK, 0, 0, (uintptr_t)"job");
@@ -61,31 +67,33 @@ static void sort_jobs(struct pool *pool, struct job *first, size_t count, struct
 	}
 }
 
-static void lane_splice(struct lane *lane, struct lane *from)
+static void splice_lanes(struct lane *lanes, struct lane *from)
 {
-	list_splice(&lane->jobs, &from->jobs);
-	lane->length += from->length;
+	for (int i = 0; i < POOL_LANES; i++) {
+		if (from[i].length == 0)
+			continue;
+		list_splice(&lanes[i].jobs, &from[i].jobs);
+		lanes[i].length += from[i].length;
+	}
 }
 
 int pool_submit(struct pool *pool, struct job *first, size_t count)
 {
 	struct worker *worker = NULL;
-	struct lane normal, slow;
+	struct lane sorted[POOL_LANES];
 	int error = 0;
 
 	if (count == 0)
 		return 0;
-	sort_jobs(pool, first, count, &normal, &slow);
+	sort_jobs(pool, first, count, sorted);
 	futex_mutex_lock(&pool->lock);
-	pool->capacity = pool->max_threads;
 	if (pool->stopping)
 		error = pool->broken ? -EPIPE : -ESHUTDOWN;
 	else if (pool->started == 0)
 		error = worker_start(pool);
 	if (!error) {
-		lane_splice(&pool->normal, &normal);
-		lane_splice(&pool->slow, &slow);
-		worker = pool_spread(pool);
+		splice_lanes(pool->lanes, sorted);
+		worker = pool_spread(pool, true);
 		pool_publish(pool);
 	}
 	futex_mutex_unlock(&pool->lock);
@@ -123,12 +131,22 @@ enum pool_withdrawal pool_withdraw(struct pool *pool, struct job *job)
 	return job_claim(job, JOB_WITHDRAWN) ? POOL_WILL_SKIP : POOL_TOO_LATE;
 }
 
-/* Empties both lanes and every worker's batch. Under the lock; linked by `next`. */
+/* The next of what has not begun, wherever it is. */
+static struct job *pool_take(struct pool *pool)
+{
+	struct job *job = pool_steal(pool);
+
+	for (int i = 0; !job && i < POOL_LANES; i++)
+		job = lane_pop(&pool->lanes[i]);
+	return job;
+}
+
+/* Empties all lanes and every worker's batch. Under the lock; linked by `next`. */
 static struct job *pool_take_all(struct pool *pool, enum job_state why)
 {
 	struct job *first = NULL, **end = &first, *job;
 
-	while ((job = pool_steal(pool)) || (job = lane_pop(&pool->normal)) || (job = lane_pop(&pool->slow))) {
+	while ((job = pool_take(pool))) {
 		(void)job_claim(job, why); /* its owner may have done so */
 		job->next = NULL;
 		*end = job;
@@ -210,7 +228,7 @@ size_t pool_threads(const struct pool *pool)
 
 size_t pool_idle(const struct pool *pool)
 {
-	size_t busy = atomic_load_explicit(&pool->busy, memory_order_acquire);
+	size_t busy = pool_busy(pool);
 	size_t threads = pool_threads(pool);
 
 	return threads > busy ? threads - busy : 0;

@@ -17,6 +17,15 @@
 #include "base/list.h"
 #include "base/trace.h"
 
+/* Each kind of work has threads that no other kind can take: what hangs in one holds up only its like. */
+enum pool_lane {
+	LANE_JOBS,  /* the program's own */
+	LANE_SLOW,  /* those of them that take long: half of the threads of LANE_JOBS; a single thread runs all */
+	LANE_NAMES, /* look-ups; in the shared pool only, like the next */
+	LANE_FILES,
+	POOL_LANES,
+};
+
 enum job_state {
 	JOB_IDLE,      /* the owner's */
 	JOB_QUEUED,    /* may be withdrawn */
@@ -31,7 +40,7 @@ struct job_sink;
 struct job {
 	void (*run)(struct job *job);  /* in a worker */
 	struct job_sink *sink;
-	bool slow;                     /* its lane may take half of the threads; a single thread runs all */
+	enum pool_lane lane;
 	/* The pool's. */
 	atomic_int state; /* enum job_state */
 	struct job *next; /* in the sink */
@@ -66,7 +75,8 @@ void job_trace(struct job *job, enum trace_kind kind, unsigned loop, uint64_t ta
 struct pool;
 
 struct pool_options {
-	size_t max_threads; /* 0: min(32, processors + 4) */
+	size_t max_threads; /* of the program's jobs; 0: min(32, processors + 4) */
+	size_t names, files; /* threads beside these for LANE_NAMES and LANE_FILES; 0: it has no such jobs */
 	const char *name;   /* of the threads: "name-N"; copied, cut to 11 bytes; NULL: "worker" */
 	/* Called first by each thread; may be NULL. A negative result breaks the pool: what is queued comes back
 	 * broken. */
@@ -104,7 +114,11 @@ void pool_free(struct pool *pool);
  * to come back: whoever submits one job after the other needs one thread. */
 size_t pool_threads(const struct pool *pool);
 size_t pool_idle(const struct pool *pool);
-size_t pool_max_threads(const struct pool *pool);
+size_t pool_max_threads(const struct pool *pool); /* of all lanes together */
+
+/* Threads of the shared pool beside those of the program's jobs, which are pool_default_threads. */
+#define SHARED_NAMES 8
+#define SHARED_FILES 8
 
 /*
  * The process's own pool, made for its first user; the last one that releases it drains and joins it. Any thread; a

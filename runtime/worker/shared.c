@@ -24,7 +24,7 @@ static void forget_in_child(void)
 /* Under shared_lock. */
 static int shared_make(struct pool **ret_pool)
 {
-	const struct pool_options options = {.name = "async"};
+	const struct pool_options options = {.name = "async", .names = SHARED_NAMES, .files = SHARED_FILES};
 
 	if (!fork_watched) {
 		if (fault("pthread_atfork") || pthread_atfork(NULL, NULL, forget_in_child))

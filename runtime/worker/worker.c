@@ -42,37 +42,94 @@ struct pool *pool_of_this_thread(void)
 	return this_worker ? this_worker->pool : NULL;
 }
 
-/* Half of the threads, and when no more can be started, half of those that there are. */
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* LANE_SLOW is counted in LANE_JOBS. */
+static const enum pool_lane apart[] = {LANE_JOBS, LANE_NAMES, LANE_FILES};
+
+size_t pool_busy(const struct pool *pool)
+{
+	size_t busy = 0;
+
+	for (size_t i = 0; i < array_size(apart); i++)
+		busy += lane_running(&pool->lanes[apart[i]]);
+	return busy;
+}
+
+/* No more threads can be started, and there are not enough for every lane. One is kept for each that runs nothing. */
+static size_t allowed_of_few(const struct pool *pool, const struct lane *lane)
+{
+	size_t busy = pool_busy(pool), free = pool->capacity > busy ? pool->capacity - busy : 0, kept = 0;
+
+	for (size_t i = 0; i < array_size(apart); i++) {
+		const struct lane *other = &pool->lanes[apart[i]];
+
+		kept += other != lane && other->limit > 0 && lane_running(other) == 0;
+	}
+	return free > kept ? free - kept : lane_running(lane) == 0 && free > 0;
+}
+
+/* How many more threads may have a job of this lane. */
+static size_t lane_allowed(const struct pool *pool, const struct lane *lane)
+{
+	size_t allowed = lane->limit - lane_running(lane);
+
+	if (likely(pool->capacity == pool->max_threads) || allowed == 0)
+		return allowed;
+	return least(allowed, allowed_of_few(pool, lane));
+}
+
+/* Half of the threads of jobs, and when no more can be started, half of those that there are. */
 static size_t slow_allowed(const struct pool *pool)
 {
-	size_t limit = pool->capacity > 1 ? pool->capacity / 2 : 1;
+	const struct lane *slow = &pool->lanes[LANE_SLOW];
+	size_t limit = pool->capacity > 1 ? least(slow->limit, pool->capacity / 2) : 1, running = lane_running(slow);
 
-	return limit > pool->slow_running ? limit - pool->slow_running : 0;
+	return limit > running ? least(limit - running, lane_allowed(pool, &pool->lanes[LANE_JOBS])) : 0;
 }
 
 static size_t pool_runnable(const struct pool *pool)
 {
-	size_t slow = slow_allowed(pool);
+	const struct lane *jobs = &pool->lanes[LANE_JOBS], *slow = &pool->lanes[LANE_SLOW];
+	size_t runnable = jobs->length + (slow->length ? least(slow->length, slow_allowed(pool)) : 0);
 
-	return pool->normal.length + (pool->slow.length < slow ? pool->slow.length : slow);
+	if (runnable > 0)
+		runnable = least(runnable, lane_allowed(pool, jobs));
+	for (enum pool_lane i = LANE_NAMES; i < POOL_LANES; i++)
+		if (pool->lanes[i].length > 0)
+			runnable += least(pool->lanes[i].length, lane_allowed(pool, &pool->lanes[i]));
+	return runnable;
+}
+
+static size_t pool_length(const struct pool *pool)
+{
+	size_t length = 0;
+
+	for (int i = 0; i < POOL_LANES; i++)
+		length += pool->lanes[i].length;
+	return length;
 }
 
 void pool_publish(struct pool *pool)
 {
 	atomic_store_explicit(&pool->runnable, pool_runnable(pool), memory_order_relaxed);
 	if (trace_on())
-		trace_record(clock_now(), TRACE_QUEUE, 0, 0, 0, 0, pool->normal.length + pool->slow.length);
+		trace_record(clock_now(), TRACE_QUEUE, 0, 0, 0, 0, pool_length(pool));
 }
 
-/* Under the lock `busy` can only fall, so this is never too many. */
+/* Under the lock; never too many. */
 static size_t pool_searching(struct pool *pool)
 {
-	return atomic_load_explicit(&pool->threads, memory_order_relaxed) - pool->asleep -
-	       atomic_load_explicit(&pool->busy, memory_order_acquire);
+	return atomic_load_explicit(&pool->threads, memory_order_relaxed) - pool->asleep - pool_busy(pool);
 }
 
 static bool pool_has_loot(struct pool *pool)
 {
+	if (lane_allowed(pool, &pool->lanes[LANE_JOBS]) == 0)
+		return false;
 	for (size_t i = 0; i < pool->started; i++)
 		for (size_t k = 0; k < BATCH_MAX - 1; k++)
 			if (atomic_load_explicit(&pool->workers[i].slots[k], memory_order_relaxed))
@@ -96,12 +153,14 @@ struct job *pool_steal(struct pool *pool)
 	return NULL;
 }
 
-struct worker *pool_spread(struct pool *pool)
+struct worker *pool_spread(struct pool *pool, bool again)
 {
 	struct worker *worker = pool->sleepers;
-	bool may_grow = pool->started < pool->capacity && !pool->stopping;
 	size_t searching = pool_searching(pool);
 
+	if (again && !worker && searching == 0)
+		pool->capacity = pool->max_threads;
+	bool may_grow = pool->started < pool->capacity && !pool->stopping;
 	if (!worker && !may_grow)
 		return NULL;
 	if (pool_runnable(pool) <= searching && (searching > 0 || !pool_has_loot(pool)))
@@ -123,37 +182,71 @@ void worker_wake(struct worker *worker)
 		futex_wake(&worker->asleep, 1);
 }
 
-/* Takes the next normal job, and with it what else this worker may hold. */
-static struct job *worker_take_normal(struct worker *worker)
+/* Under the lock: the worker is busy from then on. */
+static void worker_enter(struct worker *worker, struct lane *lane)
+{
+	struct lane *jobs = &worker->pool->lanes[LANE_JOBS];
+
+	worker->lane = lane;
+	atomic_fetch_add_explicit(&lane->running, 1, memory_order_relaxed);
+	if (lane == &worker->pool->lanes[LANE_SLOW])
+		atomic_fetch_add_explicit(&jobs->running, 1, memory_order_relaxed);
+}
+
+static void worker_leave(struct worker *worker)
+{
+	struct lane *lanes = worker->pool->lanes, *lane = worker->lane;
+
+	if (lane == &lanes[LANE_SLOW]) {
+		atomic_fetch_sub_explicit(&lane->running, 1, memory_order_relaxed);
+		lane = &lanes[LANE_JOBS];
+	}
+	/* With this it is no longer busy. */
+	atomic_fetch_sub_explicit(&lane->running, 1, memory_order_release);
+}
+
+/* Takes the next of the program's jobs, and with it what else this worker may hold. */
+static struct job *worker_take_jobs(struct worker *worker)
 {
 	struct pool *pool = worker->pool;
-	size_t share = pool->normal.length / (2 * atomic_load_explicit(&pool->threads, memory_order_relaxed));
-	size_t more = !worker->short_jobs || share < 2 ? 0 : (share < BATCH_MAX ? share : BATCH_MAX) - 1;
-	struct job *job = lane_pop(&pool->normal);
+	struct lane *lane = &pool->lanes[LANE_JOBS];
+	size_t share = lane->length / (2 * atomic_load_explicit(&pool->threads, memory_order_relaxed));
+	size_t more = !worker->short_jobs || share < 2 ? 0 : least(share, BATCH_MAX) - 1;
+	struct job *job = lane_pop(lane);
 
 	for (size_t i = 0; i < more; i++)
-		atomic_store_explicit(&worker->slots[i], lane_pop(&pool->normal), memory_order_release);
+		atomic_store_explicit(&worker->slots[i], lane_pop(lane), memory_order_release);
 	worker->filled = (unsigned)more;
 	worker->cursor = 0;
 	worker->batch = 1 + more;
 	return job;
 }
 
-/* Under the lock. The lanes take turns while both have a job that may be begun. */
+static bool may_begin(const struct pool *pool, const struct lane *lane)
+{
+	return lane == &pool->lanes[LANE_SLOW] ? slow_allowed(pool) > 0 : lane_allowed(pool, lane) > 0;
+}
+
+/* Under the lock. The lanes take turns while several have a job that may be begun. */
 static struct job *worker_pick(struct worker *worker)
 {
 	struct pool *pool = worker->pool;
-	bool slow = pool->slow.length > 0 && slow_allowed(pool) > 0;
+	struct lane *jobs = &pool->lanes[LANE_JOBS];
 
 	worker->batch = 1;
-	if (slow && (pool->slow_turn || pool->normal.length == 0)) {
-		pool->slow_turn = false;
-		pool->slow_running++;
-		worker->slow_job = true;
-		return lane_pop(&pool->slow);
+	for (unsigned i = 0; i < POOL_LANES; i++) {
+		struct lane *lane = &pool->lanes[(pool->turn + i) % POOL_LANES];
+
+		if (lane->length == 0 || !may_begin(pool, lane))
+			continue;
+		pool->turn = (unsigned)(lane - pool->lanes) + 1;
+		worker_enter(worker, lane);
+		return lane == jobs ? worker_take_jobs(worker) : lane_pop(lane);
 	}
-	pool->slow_turn = true;
-	return pool->normal.length > 0 ? worker_take_normal(worker) : pool_steal(pool);
+	struct job *job = may_begin(pool, jobs) ? pool_steal(pool) : NULL;
+	if (job)
+		worker_enter(worker, jobs);
+	return job;
 }
 
 /* Looks out for work without the lock. How long depends on how long the last rests were: while jobs come in
@@ -211,7 +304,7 @@ static struct job *worker_search(struct worker *worker)
 	return job;
 }
 
-/* Brings the first job of a batch; the worker is busy from then on. NULL: it has to end. */
+/* Brings the first job of a batch. NULL: the worker has to end. */
 static struct job *worker_fetch(struct worker *worker)
 {
 	struct pool *pool = worker->pool;
@@ -220,18 +313,10 @@ static struct job *worker_fetch(struct worker *worker)
 	worker->short_jobs = now - worker->batch_began < SHORT_JOB * (int64_t)worker->batch;
 	worker->batch_began = now;
 	futex_mutex_lock(&pool->lock);
-	if (worker->slow_job) {
-		worker->slow_job = false;
-		pool->slow_running--;
-	}
 	struct job *job = worker_search(worker);
-	struct worker *next = NULL;
-	if (job) {
-		atomic_fetch_add_explicit(&pool->busy, 1, memory_order_relaxed);
-		next = pool_spread(pool);
-	} else {
+	struct worker *next = job ? pool_spread(pool, false) : NULL;
+	if (!job)
 		atomic_fetch_sub_explicit(&pool->threads, 1, memory_order_relaxed);
-	}
 	pool_publish(pool);
 	futex_mutex_unlock(&pool->lock);
 	worker_wake(next);
@@ -294,7 +379,7 @@ static void *worker_main(void *arg)
 			struct job *next = worker_pop(worker);
 			/* Whoever sees the job come back also sees that this thread is free for another. */
 			if (!next)
-				atomic_fetch_sub_explicit(&pool->busy, 1, memory_order_release);
+				worker_leave(worker);
 			job_sink_push(job->sink, job);
 			job = next;
 		} while (job);
@@ -322,7 +407,9 @@ int worker_start(struct pool *pool)
 		pool->capacity = pool->started;
 		return -EAGAIN;
 	}
-	pool->started++;
+	/* One more than there could be: maybe there is room for all of them again. */
+	if (++pool->started > pool->capacity)
+		pool->capacity = pool->max_threads;
 	atomic_fetch_add_explicit(&pool->threads, 1, memory_order_relaxed);
 	return 0;
 }

@@ -24,7 +24,7 @@ struct worker {
 	pthread_t thread;
 	size_t index;
 
-	bool slow_job;       /* counted in slow_running */
+	struct lane *lane;   /* of its latest job */
 	bool short_jobs;     /* the last batch's were: it may take many at once */
 	size_t batch;        /* how many jobs it took last */
 	int64_t batch_began;
@@ -37,15 +37,18 @@ struct worker {
 struct lane {
 	struct list jobs;
 	size_t length;
+	/* Threads that have a job of this lane; in LANE_JOBS those of LANE_SLOW count too. Raised under the lock,
+	 * lowered before the completion is seen. */
+	atomic_size_t running;
+	size_t limit; /* of `running` */
 };
 
 struct pool {
 	struct futex_mutex lock; /* over all that is not atomic, and over each job's `link` */
 	bool stopping;
 	bool broken;             /* then also stopping */
-	bool slow_turn;          /* who is next when both lanes have a job */
-	struct lane normal, slow;
-	size_t slow_running;
+	unsigned turn;           /* the lane that is looked at first */
+	struct lane lanes[POOL_LANES];
 	size_t started;          /* workers[0..started) have a thread to join */
 	size_t asleep;
 	size_t spinning;
@@ -53,13 +56,12 @@ struct pool {
 	size_t capacity;         /* max_threads; the threads there are, once no more could be started */
 
 	atomic_size_t threads;   /* written under the lock */
-	atomic_size_t busy;      /* raised under the lock, lowered before the completion is seen */
 	atomic_size_t runnable;  /* for spinners to watch; written under the lock */
 
 	struct futex_mutex join_lock;
 	size_t joined;
 
-	size_t max_threads;
+	size_t max_threads; /* the limits of the lanes together, so that each can have all of its threads */
 	size_t max_spinning;
 	intptr_t (*initializer)(void *arg);
 	void *initializer_arg;
@@ -71,17 +73,24 @@ struct pool {
 void pool_break(struct pool *pool);
 /* Starts one more thread. Under the lock; 0 or -EAGAIN. */
 int worker_start(struct pool *pool);
-/* If more can be run than workers will look for it: has one more look. Under the lock; returns whom to pass to
- * worker_wake once it is released, or NULL. */
-struct worker *pool_spread(struct pool *pool);
+/* If more can be run than workers will look for it: has one more look. `again`: tries to start a thread even if none
+ * could be lately. Under the lock; returns whom to pass to worker_wake once it is released, or NULL. */
+struct worker *pool_spread(struct pool *pool, bool again);
 /* The same for what pool_spread returned; NULL is nothing to do. */
 void worker_wake(struct worker *worker);
 /* Takes a job that some worker holds and has not begun. Under the lock; NULL if there is none. */
 struct job *pool_steal(struct pool *pool);
 /* Tells the spinners what can be run. Under the lock, after every change of a lane. */
 void pool_publish(struct pool *pool);
+/* Threads that have a job. Never too few: under the lock it can only fall. */
+size_t pool_busy(const struct pool *pool);
 /* The pool that this thread works for, or NULL. */
 struct pool *pool_of_this_thread(void);
+
+static inline size_t lane_running(const struct lane *lane)
+{
+	return atomic_load_explicit(&lane->running, memory_order_acquire);
+}
 
 static inline void lane_init(struct lane *lane)
 {
@@ -92,7 +101,7 @@ static inline void lane_init(struct lane *lane)
 /* With a single thread there is nothing to reserve: one lane keeps the order. */
 static inline struct lane *pool_lane(struct pool *pool, const struct job *job)
 {
-	return job->slow && pool->max_threads > 1 ? &pool->slow : &pool->normal;
+	return &pool->lanes[job->lane == LANE_SLOW && pool->max_threads == 1 ? LANE_JOBS : job->lane];
 }
 
 /* A removed job's `link` is empty, which is how pool_withdraw knows that a worker holds it. */
