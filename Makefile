@@ -26,6 +26,7 @@ Q := @
 say = @printf '  %-7s %s\n'
 endif
 
+include mk/target.mk
 include mk/deps.mk
 ifeq ($(NEEDS_DEPS),)
 ifneq ($(filter-out $(PLAIN_GOALS),$(GOALS)),)
@@ -42,6 +43,7 @@ help:
 	@echo 'make run          builds and runs: asyncctl run primes --mode=coop --yield=1000000'
 	@echo 'make test         runs all tests; VALGRIND=1: under valgrind; TESTS="task cli": those whose name contains one'
 	@echo 'make asan         the same with AddressSanitizer; ubsan: UBSan; tsan: ThreadSanitizer'
+	@echo 'make examples     builds the programs of examples/ into build/examples/'
 	@echo 'make coverage     the same, and build/coverage/index.html'
 	@echo 'make lint         layers, allocation, licences, man pages, scripts'
 	@echo 'make bench        measures the runtime; builds the comparisons in tests/bench'

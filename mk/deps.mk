@@ -2,12 +2,15 @@
 # Which packages the goals need, and what happens when one is missing. A plain `make` names them and stops;
 # READY_GOALS install them and start again, because the flags depend on what is installed.
 
-DEPS := build $(if $(filter 0,$(URING)),,uring) dw
+# What a build for another processor lacks it does without: its libraries are not installed by these names.
+DEPS := build $(if $(CROSS),,$(if $(filter 0,$(URING)),,uring) dw)
 # A build does without these, and says what it lacks then.
 OPTIONAL := liburing-dev libdw-dev
+ifeq ($(CROSS),)
 ifneq ($(filter test asan ubsan tsan coverage tests,$(GOALS)),)
 DEPS += test
 WISHES := examples
+endif
 endif
 ifneq ($(filter lint,$(GOALS)),)
 DEPS += test lint
@@ -24,12 +27,12 @@ endif
 
 .PHONY: deps
 deps:
-	$(Q)CC='$(CC)' sh mk/deps.sh install $(sort $(DEPS) test lint coverage)
-	$(Q)CC='$(CC)' sh mk/deps.sh install examples || echo 'Some examples will be left out.'
+	$(Q)CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' sh mk/deps.sh install $(sort $(DEPS) test lint coverage)
+	$(Q)CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' sh mk/deps.sh install examples || echo 'Some examples will be left out.'
 
 ifneq ($(filter-out $(PLAIN_GOALS),$(GOALS)),)
-MISSING := $(shell CC='$(CC)' sh mk/deps.sh missing $(DEPS))
-WISHED := $(if $(WISHES),$(shell CC='$(CC)' sh mk/deps.sh missing $(WISHES)))
+MISSING := $(shell CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' sh mk/deps.sh missing $(DEPS))
+WISHED := $(if $(WISHES),$(shell CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' sh mk/deps.sh missing $(WISHES)))
 endif
 
 # DEPS_DONE ends the attempt after one round: what apt-get could not bring will not come by trying again.
@@ -40,9 +43,9 @@ NEEDS_DEPS := 1
 .NOTPARALLEL:
 .PHONY: $(GOALS)
 $(filter-out $(PLAIN_GOALS),$(GOALS)):
-	$(Q)CC='$(CC)' sh mk/deps.sh install $(DEPS) || [ -z '$(strip $(filter-out $(OPTIONAL),$(MISSING)))' ]
+	$(Q)CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' sh mk/deps.sh install $(DEPS) || [ -z '$(strip $(filter-out $(OPTIONAL),$(MISSING)))' ]
 ifneq ($(WISHED),)
-	$(Q)CC='$(CC)' sh mk/deps.sh install $(WISHES) || echo 'Some examples will be left out.'
+	$(Q)CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' sh mk/deps.sh install $(WISHES) || echo 'Some examples will be left out.'
 endif
 	$(Q)$(MAKE) DEPS_DONE=1 $@
 endif

@@ -8,6 +8,7 @@
 set -u
 
 cc=${CC:-cc}
+pkg_config=${PKG_CONFIG:-pkg-config}
 
 have()
 {
@@ -16,7 +17,8 @@ have()
 
 have_library()
 {
-	have pkg-config && pkg-config --exists "$1"
+	# shellcheck disable=SC2086 # words
+	have pkg-config && $pkg_config --exists "$1"
 }
 
 compiles()
@@ -38,6 +40,8 @@ lacking()
 		# CC may carry arguments: its first word is the program.
 		case ${cc%% *} in
 		clang*) compiles "${cc%% *}" c || echo clang libc6-dev ;;
+		*-linux-gnu*-gcc*) compiles "${cc%% *}" c || echo "${cc%% *}" |
+			sed -E 's/(.*)-gcc(.*)/gcc\2-\1/; s/_/-/g' ;;
 		*) compiles "${cc%% *}" c || echo build-essential ;;
 		esac
 		have objcopy || echo binutils

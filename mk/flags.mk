@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: MIT
 # Flags: what the code needs is added to what the user asks for in CFLAGS.
 
-ifeq ($(VARIANT),clang)
-CC := clang
+# The reason why there is no library for a target is told by the header, here before anything else.
+REFUSED := $(shell $(CC) $(CFLAGS) $(CPPFLAGS) -fsyntax-only -x c include/async/base.h 2>&1 | \
+	sed -nE 's/^.* error: (.error )?"?(libasync needs [^"]*)"?$$/\2/p')
+ifneq ($(REFUSED),)
+$(error $(CC): $(REFUSED))
 endif
-CFLAGS ?= -O2 -g
-LD_R := $(CC) -r -nostdlib
-OBJCOPY ?= objcopy
-PKG_CONFIG ?= pkg-config
-CXX ?= c++
 
-ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 cc_option = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(1))
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef -Wwrite-strings
@@ -34,12 +31,21 @@ endif
 
 ifneq ($(URING),0)
 URING_LIBS := $(shell $(PKG_CONFIG) --libs liburing 2>/dev/null)
+ifneq ($(CROSS),)
+ifeq ($(URING_LIBS),)
+$(info no liburing found for $(MULTIARCH), so there will be no io_uring backend)
+endif
+endif
 endif
 ifneq ($(URING_LIBS),)
 CODE += -DHAVE_LIBURING $(shell $(PKG_CONFIG) --cflags liburing)
 endif
 
 COMPILE = $(CC) $(CODE) $(WARNINGS) $(CFLAGS) $(VARIANT_$(VARIANT)) $(CPPFLAGS)
+join_option = $(shell $(CC) -r -nostdlib $(1) -x c /dev/null -o /dev/null 2>/dev/null && echo $(1))
+# Several objects into one, in which names can be made local: link-time optimisation happens there at the latest.
+LTO := $(filter -flto%,$(CFLAGS))
+LD_R = $(CC) -r -nostdlib $(if $(LTO),$(CFLAGS) $(call join_option,-flinker-output=nolto-rel))
 LINK = $(CC) $(CFLAGS) $(VARIANT_$(VARIANT)) -pthread $(LDFLAGS)
 LIBS = $(URING_LIBS) -lm
 

@@ -30,8 +30,13 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 HELPERS := $(call object,$(HELPER_SRC))
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 
-.PHONY: tests test asan ubsan tsan coverage lint bench fuzz
+.PHONY: tests examples test asan ubsan tsan coverage lint bench fuzz
 tests: $(PROGRAMS) $(EXAMPLES) $(TARGETS) $(PLUGIN)
+
+# Where they are, since that is what one wants next; and what is not there.
+examples: $(EXAMPLES)
+	@printf '  %s\n' $^
+	@$(foreach name,$(LACKING),echo '  not $(O)/examples/$(name): a library that it uses is not installed';)
 
 test: all tests
 	$(Q)O=$(O) VARIANT='$(VARIANT)' VALGRIND='$(VALGRIND)' HAVE_LIBURING='$(if $(URING_LIBS),1)' \

@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Each public header compiles alone, and all of them beside other libraries', in strict C11 and in C++20.
+# Each public header compiles alone, and all of them beside other libraries', in strict C11 and in C++20. The examples
+# in their comments compile, and run if they are whole programs.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-strict=(-pedantic -Wall -Wextra -Wundef -Werror -fsyntax-only -Iinclude)
+: "${O:=build}"
+strict=(-pedantic -Wall -Wextra -Wundef -Werror -fsyntax-only)
 result=0
 
 # compiles NAME COMPILER... SOURCE
@@ -12,7 +14,7 @@ compiles()
 {
 	local name=$1 log
 	shift
-	if log=$("$1" "${strict[@]}" "${@:2}" 2>&1); then
+	if log=$("$1" "${strict[@]}" "${@:2}" -Iinclude 2>&1); then
 		echo "ok - $name"
 	else
 		echo "not ok - $name"
@@ -36,4 +38,31 @@ for header in include/async.h include/async/*.h; do
 done
 compiles "beside others in C11" "${c[@]}" tests/test_headers.c
 compiles "beside others in C++20" "${cxx[@]}" tests/test_headers.c
+
+# Its directory first: a program of hiredis's has another async.h.
+echo '#error "another one"' >"$scratch/async.h"
+printf '#include <async/async.h>\nint error = ECANCELED;\n' >"$scratch/other"
+compiles "<async/async.h> where another library has an async.h" "${c[@]}" -I"$scratch" "$scratch/other"
+
+### Examples
+
+libs=(-pthread -lm)
+nm "$O/libasync.a" | grep -q ' U io_uring_' && libs+=(-luring)
+for header in include/async/*.h; do
+	name=$(basename "$header" .h)
+	awk -v stem="$scratch/$name" -f tests/snippets.awk "$header"
+done >"$scratch/snippets"
+while read -r source; do
+	name="example $(basename "$source" .c)"
+	compiles "$name" "${c[@]}" -std=gnu11 -Itests "$source"
+	grep -q '^int main(' "$source" || continue
+	if log=$("${CC:-cc}" -std=gnu11 -Iinclude -Itests "$source" "$O/libasync.a" "${libs[@]}" -o "${source%.c}" 2>&1 &&
+		timeout 10 "${source%.c}" 2>&1 </dev/null); then
+		echo "ok - $name runs"
+	else
+		echo "not ok - $name runs"
+		printf '%s\n' "$log" | sed 's/^/# /'
+		result=1
+	fi
+done <"$scratch/snippets"
 exit $result

@@ -3,7 +3,7 @@
  * Barriers: a number of tasks that wait for each other, again and again.
  *
  *     static struct async_barrier barrier = ASYNC_BARRIER_INIT(3);
- *     intptr_t index = async_barrier_wait(&barrier);    in each of three tasks
+ *     intptr_t index = async_barrier_wait(&barrier);    // in each of three tasks
  *     if (index == 0)
  *             merge();
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The types that every other header uses, and how time is written.
+ * The types that every other header uses, how time is written, and the names of the errors that calls return negated.
  *
  * Time is a signed count of nanoseconds on the loop's own clock, which is CLOCK_MONOTONIC or virtual. The
  * constants are scales: async_sleep(500 * ASYNC_MS). A point in time and a span have the same type.
@@ -8,9 +8,22 @@
 #ifndef ASYNC_BASE_H
 #define ASYNC_BASE_H
 
+/* `make` shows these before it compiles anything. */
+#if !defined(__linux__)
+#error "libasync needs Linux: its loop waits with io_uring or epoll"
+#elif !defined(__LP64__)
+#error "libasync needs a 64-bit target: it reserves 64 GiB of address space for stacks, and results carry pointers"
+#endif
+
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* <errno.h> says which C library it is. */
+#if !defined(__GLIBC__) || defined(__UCLIBC__)
+#error "libasync needs the GNU C library: musl and others have no makecontext"
+#endif
 
 #define ASYNC_VERSION_MAJOR 0
 #define ASYNC_VERSION_MINOR 1

@@ -8,7 +8,7 @@
  *     while (error == 0 && !ready)
  *             error = async_condition_wait(&changed);
  *     ...
- *     async_condition_release(&changed);      after a wait that was cancelled, too
+ *     async_condition_release(&changed);      // after a wait that was cancelled, too
  *
  * A condition has a lock of its own, or shares one (ASYNC_CONDITION_INIT_WITH). Wake-ups can be spurious: always
  * look at what was waited for. There is nothing to destroy. A condition must not move while it is used.

@@ -3,8 +3,8 @@
  * Events: a flag that tasks wait for.
  *
  *     static struct async_event ready = ASYNC_EVENT_INIT;
- *     int error = async_event_wait(&ready);   in any number of tasks
- *     async_event_set(&ready);                wakes them all
+ *     int error = async_event_wait(&ready);   // in any number of tasks
+ *     async_event_set(&ready);                // wakes them all
  *
  * Whoever waits when the flag is set is woken, even if it is cleared before they run. All zero is an event that is
  * not set; there is nothing to destroy. It must not move while it is used.

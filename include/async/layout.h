@@ -10,9 +10,11 @@
  * not hold sizes of the reader's own: a reader that was built with another release of the library reads this one's
  * programs as long as ASYNC_LAYOUT_VERSION is the same.
  *
- *     table = address of the descriptor's word `table` + its value
- *     loop  = *(uint64_t *)table->loops;                     0: none
- *     next  = *(uint64_t *)(loop + table->loop_next);
+ *     uint64_t address = descriptor + offsetof(struct async_layout_note, table) + (uint64_t)note.table;
+ *     struct async_layout table;
+ *     read_memory(&table, address, sizeof(table));
+ *     for (uint64_t loop = read_word(table.loops); loop; loop = read_word(loop + table.loop_next))
+ *             show(loop);
  *
  * All offsets are in bytes. Fields are only ever added at the end of the table, whose `size` tells which there are;
  * when one changes its meaning the version does. async_layout(5) explains how they hang together.

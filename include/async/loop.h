@@ -5,7 +5,10 @@
  * One iteration runs exactly what was ready when it began, in FIFO order; what becomes ready meanwhile runs in
  * the next. A loop belongs to the thread that runs it. Most programs call async_run and never see one.
  *
- *     async_loop *loop = async_loop_new(NULL);
+ *     async_loop *loop;
+ *     int error = async_loop_new(NULL, &loop);
+ *     if (error)
+ *             return error;
  *     intptr_t result = async_loop_run_until_complete(loop, async_loop_create_task(loop, fn, arg, NULL));
  *     async_loop_close(loop);
  *     async_loop_free(loop);

@@ -7,7 +7,11 @@
  * and no descriptor but 0 (the null device), 1 and 2 is open. A worker that dies breaks the pool, so nobody
  * waits for ever. Make pools early: before the program has threads, and while little memory is in use.
  *
- *     static intptr_t count_words(const void *text, size_t size, async_reply *reply) { ... }
+ *     static intptr_t count_words(const void *text, size_t size, async_reply *reply)
+ *     {
+ *             struct counts counts = counts_of(text, size);
+ *             return async_reply_write(reply, &counts, sizeof(counts));
+ *     }
  *
  *     intptr_t r = async_await(async_run_in_process(pool, count_words, text, size));
  *     if (r >= 0) {

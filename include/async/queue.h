@@ -7,8 +7,8 @@
  *     async_queue *queue;
  *     int error = async_queue_new(&options, &queue);
  *     ...
- *     error = async_queue_put(queue, request);        in one task
- *     error = async_queue_get(queue, &item);          in another
+ *     error = async_queue_put(queue, item);           // in one task
+ *     error = async_queue_get(queue, &item);          // in another
  *
  * An item is one word that the queue does not look at; NULL is an item. What a get returned is the caller's; what a
  * put did not take, for whatever reason, still is. A queue that is full makes a put wait, one that is empty a get.

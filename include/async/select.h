@@ -12,7 +12,9 @@
  *     switch (async_select(cases, 4)) {
  *     case 0: return cases[0].result;
  *     case 1: serve(cases[1].item); break;
- *     ...
+ *     case 2: read_from(fd); break;
+ *     case 3: return -ETIMEDOUT;
+ *     }
  *
  * Of several that are possible the first in the array is taken. What is not taken is as if it had not been asked for:
  * no item is gone, none was put, nothing watches the descriptor any more.

@@ -5,7 +5,7 @@
  *
  *     off_t at = 0;
  *     ssize_t count;
- *     while ((count = async_sendfile(socket, file, &at, size - at)) > 0)
+ *     while ((count = async_sendfile(client, file, &at, size - at)) > 0)
  *             ;
  *
  * What has to be read from a disk is read by a worker, or by io_uring, before it is moved; the loop does not wait for

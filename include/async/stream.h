@@ -4,7 +4,8 @@
  *
  *     char *line;
  *     ssize_t size = async_stream_readline(stream, &line);
- *     if (size > 0 && (error = async_stream_write(stream, line, (size_t)size)) == 0)
+ *     int error = size < 0 ? (int)size : async_stream_write(stream, line, (size_t)size);
+ *     if (error == 0)
  *             error = async_stream_drain(stream);
  *
  * Reading: one task at a time; a second one gets -EBUSY. What has been received is never lost: a read that is

@@ -82,7 +82,7 @@ typedef struct async_completions async_completions;
  *     if (error)
  *             return error;
  *     while ((error = async_next_completed(all, &next)) > 0)
- *             use(async_await(next));
+ *             handle(async_await(next));
  *     async_completions_free(all);
  *
  * Owns: takes one reference of each future, on every return; each goes to the caller of async_next_completed. The

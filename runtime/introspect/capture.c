@@ -109,7 +109,7 @@ int capture_sleeping(struct capture *capture, pid_t thread, const char **ret_why
 	return strcmp(before, after) == 0 ? 0 : -EAGAIN;
 }
 
-#if defined(__x86_64__) || defined(__aarch64__)
+#if CAPTURE_HAS_REGISTERS
 
 /* What the watchdog and its tracer share. */
 struct tracer {

@@ -19,13 +19,22 @@
 #include <sys/types.h>
 #include <sys/user.h>
 
+/* A thread is stopped where its registers have names here. Elsewhere only threads that sleep are seen. */
+#if defined(__x86_64__) || defined(__aarch64__)
+#define CAPTURE_HAS_REGISTERS 1
+#else
+#define CAPTURE_HAS_REGISTERS 0
+#endif
+
 #define CAPTURE_STACK ((size_t)64 << 10)
 
 struct capture {
 	uintptr_t pc, sp;
 	bool has_registers;        /* else `pc` and `sp` are all that is known */
 	bool disturbs;             /* it sleeps in a system call that a stop would end */
+#if CAPTURE_HAS_REGISTERS
 	struct user_regs_struct registers;
+#endif
 	uintptr_t start;           /* where the copy comes from */
 	size_t size;
 	char stack[CAPTURE_STACK];

@@ -6,7 +6,7 @@
  */
 #include "introspect/backtrace.h"
 
-#if __has_include(<elfutils/libdwfl.h>)
+#if CAPTURE_HAS_REGISTERS && __has_include(<elfutils/libdwfl.h>)
 
 #include <dlfcn.h>
 #include <elfutils/libdwfl.h>
@@ -101,32 +101,34 @@ static bool read_memory(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret_word, vo
 }
 
 /* By DWARF's numbers. What is not set is unknown, and a frame that needs it ends the walk. */
+#if defined(__x86_64__)
 static bool set_registers(Dwfl_Thread *thread, void *arg)
 {
 	const struct capture *capture = ((struct walk *)arg)->capture;
 	const struct user_regs_struct *from = &capture->registers;
-	Dwarf_Word pc = capture->pc, sp = capture->sp;
-
-#if defined(__x86_64__)
 	Dwarf_Word all[17] = {from->rax, from->rdx, from->rcx, from->rbx, from->rsi, from->rdi, from->rbp, from->rsp,
 			      from->r8,  from->r9,  from->r10, from->r11, from->r12, from->r13, from->r14, from->r15,
 			      from->rip};
+	Dwarf_Word pc = capture->pc, sp = capture->sp;
+
 	if (capture->has_registers)
 		return dw.thread_state_registers(thread, 0, array_size(all), all);
 	return dw.thread_state_registers(thread, 7, 1, &sp) && dw.thread_state_registers(thread, 16, 1, &pc);
-#elif defined(__aarch64__)
-	Dwarf_Word all[31];
+}
+#else
+static bool set_registers(Dwfl_Thread *thread, void *arg)
+{
+	const struct capture *capture = ((struct walk *)arg)->capture;
+	Dwarf_Word all[31], sp = capture->sp;
+
 	for (int i = 0; i < 31; i++)
-		all[i] = from->regs[i];
+		all[i] = capture->registers.regs[i];
 	if (capture->has_registers && !dw.thread_state_registers(thread, 0, array_size(all), all))
 		return false;
-	dw.thread_state_register_pc(thread, pc);
+	dw.thread_state_register_pc(thread, capture->pc);
 	return dw.thread_state_registers(thread, 31, 1, &sp);
-#else
-	(void)thread, (void)from, (void)pc, (void)sp;
-	return false;
-#endif
 }
+#endif
 
 static int add_frame(Dwfl_Frame *frame, void *arg)
 {
