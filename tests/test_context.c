@@ -6,13 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "context/context.h"
 
 #define STACK_SIZE ((size_t)128 << 10)
+#define STACK_CLASS ((unsigned)stack_class_for(STACK_SIZE))
+
+static struct stack_pool stacks;
 
 static enum context_kind kind;
 static struct context main_context;
@@ -22,14 +24,14 @@ struct coroutine {
 	struct context *(*body)(struct coroutine *self); /* who goes on when it has ended */
 	void *arg;
 	char *stack;
-	unsigned valgrind_id;
+	struct stack_header *top;
 };
 
 static void *entry(void *arg)
 {
 	struct coroutine *self = arg;
 
-	sanitizer_after_switch(NULL);
+	context_begun(kind);
 	return context_finish(&self->context, self->body(self), kind);
 }
 
@@ -37,17 +39,15 @@ static void make(struct coroutine *coroutine, struct context *(*body)(struct cor
 {
 	coroutine->body = body;
 	coroutine->arg = arg;
-	coroutine->stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(coroutine->stack, MAP_FAILED);
-	coroutine->valgrind_id = sanitizer_stack_register(coroutine->stack, coroutine->stack + STACK_SIZE);
-	context_make(&coroutine->context, kind, coroutine->stack, coroutine->stack + STACK_SIZE, entry, coroutine);
+	coroutine->top = stack_alloc(&stacks, STACK_CLASS, NULL);
+	assert_non_null(coroutine->top);
+	coroutine->stack = stack_bottom(coroutine->top, STACK_CLASS);
+	context_make(&coroutine->context, kind, coroutine->stack, coroutine->top, fpenv_get(), entry, coroutine);
 }
 
 static void discard(struct coroutine *coroutine)
 {
-	sanitizer_stack_deregister(coroutine->valgrind_id);
-	sanitizer_forget_range(coroutine->stack, STACK_SIZE);
-	munmap(coroutine->stack, STACK_SIZE);
+	stack_free(&stacks, STACK_CLASS, coroutine->top);
 }
 
 static void go_to(struct coroutine *coroutine)
@@ -64,7 +64,7 @@ static void go_back(struct coroutine *self)
 static void for_both(void (*test)(void))
 {
 	for (int i = 0; i < 2; i++) {
-		kind = i ? CONTEXT_UCONTEXT : CONTEXT_ASM;
+		kind = (i ? CONTEXT_UCONTEXT : CONTEXT_ASM) | context_observers();
 		forget_notes();
 		test();
 	}
@@ -105,8 +105,8 @@ static struct context *check_alignment(struct coroutine *self)
 	char *here = (char *)__builtin_frame_address(0);
 
 	*(int *)self->arg = address % 16 == 0 && (uintptr_t)here % 16 == 0;
-	assert_true(here > self->stack && here < self->stack + STACK_SIZE);
-	assert_true(self->stack + STACK_SIZE - here < 4096);
+	assert_true(here > self->stack && here < (char *)self->top);
+	assert_true((char *)self->top - here < 4096);
 	return &main_context;
 }
 
@@ -224,8 +224,7 @@ static void reuse(void)
 	make(&coroutine, note_and_end, NULL);
 	for (int i = 0; i < 100; i++) {
 		go_to(&coroutine);
-		context_make(&coroutine.context, kind, coroutine.stack, coroutine.stack + STACK_SIZE, entry,
-			     &coroutine);
+		context_make(&coroutine.context, kind, coroutine.stack, coroutine.top, fpenv_get(), entry, &coroutine);
 	}
 	go_to(&coroutine);
 	assert_int_equal(strlen(noted()), 101 * strlen("body ") - 1);
@@ -558,7 +557,10 @@ int main(int argc, char **argv)
 	};
 
 	program = argv[0];
+	stack_pool_init(&stacks, STACK_GUARD_AUTO);
 	if (argc == 3 && strcmp(argv[1], "--for-gdb") == 0)
 		return run_for_gdb(argv[2]);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	stack_pool_destroy(&stacks);
+	return failed;
 }

@@ -298,7 +298,7 @@ static void json_loop(struct view *view, const struct loop_view *loop)
 	json_name(json, "backend");
 	json_string(json, loop->backend);
 	json_name(json, "switch");
-	json_string(json, loop->switch_kind == 0 ? "asm" : "ucontext");
+	json_string(json, !(loop->switch_kind & 1) ? "asm" : "ucontext");
 	json_name(json, "state");
 	json_string(json, loop_state(view, loop, text, sizeof(text)));
 	json_name(json, "torn");

@@ -110,7 +110,7 @@ struct async_layout {
 	uint32_t loop_wake_state;   /* int: 1 and 2 are asleep */
 	uint32_t loop_running;      /* bool: a thread is inside */
 	uint32_t loop_thread;       /* pid_t: the thread that runs it or ran it last; 0: none yet */
-	uint32_t loop_switch_kind;  /* uint8_t: 0 assembly, 1 ucontext */
+	uint32_t loop_switch_kind;  /* uint8_t, bit 0: 0 assembly, 1 ucontext */
 	uint32_t loop_observed;     /* uint8_t: bit 1 is set if tasks have accounts */
 	uint32_t loop_clock;        /* enum async_clock */
 	uint32_t loop_virtual_now;  /* int64_t */

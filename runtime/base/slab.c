@@ -4,11 +4,11 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
+#include "base/instrument.h"
 #include "base/memory.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
-#include <sanitizer/lsan_interface.h>
 /* Free objects are poisoned, so that a use after release is seen. */
 #define poison(object, size) __asan_poison_memory_region(object, size)
 #define unpoison(object, size) __asan_unpoison_memory_region(object, size)
@@ -44,18 +44,14 @@ static struct slab_chunk *chunk_map(void)
 	if (aligned > start)
 		munmap((void *)start, aligned - start);
 	munmap((void *)(aligned + SLAB_CHUNK_SIZE), start + SLAB_CHUNK_SIZE - aligned);
-#if defined(__SANITIZE_ADDRESS__)
 	/* Tasks and futures point to what users allocated. */
-	__lsan_register_root_region((void *)aligned, SLAB_CHUNK_SIZE);
-#endif
+	leaks_add_root((void *)aligned, SLAB_CHUNK_SIZE);
 	return (struct slab_chunk *)aligned;
 }
 
 static void chunk_unmap(struct slab_chunk *chunk)
 {
-#if defined(__SANITIZE_ADDRESS__)
-	__lsan_unregister_root_region(chunk, SLAB_CHUNK_SIZE);
-#endif
+	leaks_remove_root(chunk, SLAB_CHUNK_SIZE);
 	unpoison(chunk, SLAB_CHUNK_SIZE);
 	munmap(chunk, SLAB_CHUNK_SIZE);
 }

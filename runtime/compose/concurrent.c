@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "base/versioned.h"
+#include "context/exceptions.h"
 #include "core/handle.h"
 #include "core/loop.h"
 #include "core/task.h"
@@ -43,8 +44,10 @@ struct async_concurrent {
 
 static void unref(async_concurrent *self)
 {
+	order_release(self);
 	if (atomic_fetch_sub_explicit(&self->refs, 1, memory_order_acq_rel) > 1)
 		return;
+	order_acquire(self);
 	if (atomic_load_explicit(&self->state, memory_order_relaxed) == CONCURRENT_DONE &&
 	    !atomic_load_explicit(&self->taken, memory_order_relaxed))
 		result_drop(self->options.drop, self->result);
@@ -62,6 +65,7 @@ static bool claim(async_concurrent *self)
 static void publish(async_concurrent *self, intptr_t result)
 {
 	self->result = result;
+	order_release(self);
 	atomic_store_explicit(&self->state, CONCURRENT_DONE, memory_order_release);
 	futex_wake(&self->state, INT_MAX);
 }
@@ -101,7 +105,7 @@ static void never_started(void *arg)
 	async_concurrent *self = arg;
 
 	if (self->options.destroy)
-		self->options.destroy(self->arg);
+		FENCED(self->options.destroy(self->arg));
 	not_run(self, -ESHUTDOWN);
 }
 
@@ -152,7 +156,7 @@ static async_concurrent *make(async_loop *loop, async_fn *fn, void *arg, const s
 static int failed(int error, void *arg, const struct async_task_options *options)
 {
 	if (options->destroy)
-		options->destroy(arg);
+		FENCED(options->destroy(arg));
 	return error;
 }
 
@@ -210,6 +214,7 @@ intptr_t async_concurrent_result(async_concurrent *self, async_time timeout)
 			return -EDEADLK;
 		wait_until(self, state, deadline);
 	}
+	order_acquire(self);
 	atomic_store_explicit(&self->taken, true, memory_order_relaxed);
 	return self->result;
 }

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/versioned.h"
 #include "compose/group.h"
+#include "context/exceptions.h"
 #include "core/schedule.h"
 
 enum group_state {
@@ -142,7 +143,7 @@ static async_task *creation_failed(int error, void *arg, const struct async_task
 	struct async_task_options options = ASYNC_TASK_OPTIONS_INIT;
 
 	if (given && versioned_copy(&options, sizeof(options), given) == 0 && options.destroy)
-		options.destroy(arg);
+		FENCED(options.destroy(arg));
 	return async_future_failed(error);
 }
 

@@ -5,8 +5,8 @@
  * A context is a stack that is not running, reduced to the one word that brings it back: the stack pointer below
  * which everything else was saved. Two ways do it. The assembly one saves the registers that the ABI says a
  * callee must preserve; ucontext works everywhere, and pays two system calls for a signal mask that never
- * differs. Neither saves the floating-point control words: a task that changes the rounding mode changes it for
- * the thread, and loading them at each switch costs more than the switch (75 ns once a sticky flag is set).
+ * differs. With both, a stack keeps its floating-point environment (fpenv.h), its C++ exceptions if the program
+ * has any (exceptions.h), and what a sanitizer knows of it (sanitizer.h).
  */
 #ifndef CONTEXT_CONTEXT_H
 #define CONTEXT_CONTEXT_H
@@ -15,7 +15,9 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "context/fpenv.h"
 #include "context/sanitizer.h"
+#include "context/stack.h"
 
 #if defined(__x86_64__) || defined(__aarch64__)
 #define CONTEXT_HAS_ASM 1
@@ -26,59 +28,80 @@
 enum context_kind {
 	CONTEXT_ASM,
 	CONTEXT_UCONTEXT,
+	/* Beside one of them, where somebody else must hear of each switch: see context_observers. */
+	CONTEXT_FIBERS = 2,     /* a sanitizer */
+	CONTEXT_EXCEPTIONS = 4, /* the C++ runtime */
 };
 
 struct context {
-	void *sp;                        /* NULL: never made, or left for ever */
-	struct sanitizer_fiber fiber;    /* empty but under a sanitizer */
+	void *sp; /* NULL: never made, or left for ever */
 };
+
+/* What is to be added to the kind of all switches of this thread: a thread asks before it begins to switch. */
+unsigned context_observers(void);
+
+/* Where this thread's own stack begins, if a sanitizer told it when a task was switched to; else NULL. */
+const void *context_thread_top(void);
 
 /* The outermost function of a stack. It ends by saying which context goes on: `return context_finish(…)`. */
 typedef void *context_entry(void *arg);
 
-void context_make_ucontext(struct context *context, void *bottom, void *top, context_entry *entry, void *arg);
+void context_make_ucontext(struct context *context, void *bottom, void *top, uint32_t fpenv, context_entry *entry,
+			   void *arg);
 
-/* Prepares a context whose first switch calls entry(arg) at the top of the stack [bottom, top). `top` is aligned to
- * 16. For the assembly, a stack that has not begun holds its argument and its entry, and bit 0 of its pointer says
- * so. */
+/* Prepares a context whose first switch calls entry(arg) at the top of the stack [bottom, top), in the floating-point
+ * environment `fpenv`. `top` is aligned to 16. For the assembly, a stack that has not begun holds that, its argument
+ * and its entry, and bit 0 of its pointer says so. */
 static always_inline void context_make(struct context *context, enum context_kind kind, void *bottom, void *top,
-				       context_entry *entry, void *arg)
+				       uint32_t fpenv, context_entry *entry, void *arg)
 {
-	sanitizer_fiber_make(&context->fiber, bottom, top);
-	if (CONTEXT_HAS_ASM && likely(kind == CONTEXT_ASM)) {
-		void **frame = (void **)top - 2;
+	if (unlikely(kind & CONTEXT_FIBERS))
+		sanitizer_fiber_make(stack_fiber(bottom), bottom, top);
+	if (CONTEXT_HAS_ASM && likely(!(kind & CONTEXT_UCONTEXT))) {
+		void **frame = (void **)top - 4;
 
-		frame[0] = arg;
-		frame[1] = (void *)(uintptr_t)entry;
+		frame[0] = (void *)(uintptr_t)fpenv;
+		frame[2] = arg;
+		frame[3] = (void *)(uintptr_t)entry;
 		context->sp = (char *)frame + 1;
 	} else {
-		context_make_ucontext(context, bottom, top, entry, arg);
+		context_make_ucontext(context, bottom, top, fpenv, entry, arg);
 	}
 }
 
-/* In switch_*.S, and with ucontext. Both save the running stack at *save and continue `to`. */
-void context_swap_asm(void **save, void *to);
-void context_swap_ucontext(void **save, void *to);
+/* The first thing that an entry does. */
+static always_inline void context_begun(enum context_kind kind)
+{
+	if (unlikely(kind & CONTEXT_FIBERS))
+		sanitizer_after_switch(NULL);
+}
+
+/* In switch_*.S: saves the running stack, which has the environment `fpenv`, at *save and continues `to`. */
+void context_swap_asm(void **save, void *to, uint32_t fpenv);
+
+/* The environment of a stack that is not running. */
+static always_inline uint32_t context_fpenv_asm(const void *sp)
+{
+	return *(const uint32_t *)((uintptr_t)sp & ~(uintptr_t)1);
+}
 
 /* Saves the running stack in `from` and continues `to`; returns when somebody switches to `from`. Out of line, so
  * that every suspended stack returns to the same place: see switch_x86_64.S. */
 void context_switch(struct context *from, struct context *to, enum context_kind kind);
 
+_Noreturn void context_finish_fiber(struct context *from, struct context *to, enum context_kind kind);
+void *context_finish_ucontext(struct context *to);
+
 /* The last thing that a stack does: what it was is `from`, `to` goes on. */
 static always_inline void *context_finish(struct context *from, struct context *to, enum context_kind kind)
 {
-#if defined(WITH_ASAN) || defined(WITH_TSAN)
 	/* Their bookkeeping is of this stack until the very end, so it must not return. */
-	sanitizer_before_switch(&from->fiber, &to->fiber, false);
-	if (CONTEXT_HAS_ASM && kind == CONTEXT_ASM)
-		context_swap_asm(&from->sp, to->sp);
-	else
-		context_swap_ucontext(&from->sp, to->sp);
-	__builtin_unreachable();
-#else
-	(void)from, (void)kind;
+	if (unlikely(kind & CONTEXT_FIBERS))
+		context_finish_fiber(from, to, kind);
+	if (!CONTEXT_HAS_ASM || unlikely(kind & CONTEXT_UCONTEXT))
+		return context_finish_ucontext(to);
+	fpenv_exchange(context_fpenv_asm(to->sp));
 	return to->sp;
-#endif
 }
 
 #endif

@@ -71,7 +71,8 @@ static char *slot_base(const struct stack_region *region, size_t slot)
 	return region->start + (slot << region->shift);
 }
 
-int stack_find_guard(const void *address, void **ret_base)
+/* The slot that has `address`, and its class; NULL. */
+static char *find_slot(const void *address, unsigned *ret_class)
 {
 	size_t used = atomic_load(&directory_used);
 
@@ -83,13 +84,29 @@ int stack_find_guard(const void *address, void **ret_base)
 
 		if (!start || offset >= size)
 			continue;
-		size_t in_slot = offset & (((size_t)1 << shift) - 1);
-		if (in_slot >= stack_page_size())
-			return -1;
-		*ret_base = start + (offset - in_slot);
-		return (int)shift - STACK_SHIFT_MIN;
+		*ret_class = shift - STACK_SHIFT_MIN;
+		return start + (offset >> shift << shift);
 	}
-	return -1;
+	return NULL;
+}
+
+int stack_find_guard(const void *address, void **ret_base)
+{
+	unsigned class;
+	char *base = find_slot(address, &class);
+
+	if (!base || (size_t)((const char *)address - base) >= stack_page_size())
+		return -1;
+	*ret_base = base;
+	return (int)class;
+}
+
+struct sanitizer_fiber *stack_fiber(const void *address)
+{
+	unsigned class;
+	char *base = find_slot(address, &class);
+
+	return base ? &stack_header(base, class)->fiber : NULL;
 }
 
 /* Guards `count` slots from `first` on. Returns how many got one: all, or those before the first refusal. */

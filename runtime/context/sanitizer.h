@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tools must be told so that they see coroutines as they are. Empty in an ordinary build, but for
- * valgrind's requests, which are a few instructions at the making of a stack.
+ * What the tools must be told so that they see coroutines as they are.
  *
  * AddressSanitizer keeps the bounds of the running stack and a fake stack for each; ThreadSanitizer keeps a
  * shadow stack and a clock for each fibre; memcheck must know that a jump of the stack pointer is a change of
- * stacks and no gigantic frame.
+ * stacks and no gigantic frame. The sanitizers are looked for when the program runs (base/instrument.h): a program
+ * may be built with one while the library is not.
  */
 #ifndef CONTEXT_SANITIZER_H
 #define CONTEXT_SANITIZER_H
@@ -13,134 +13,98 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/compiler.h"
+#include "base/instrument.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define WITH_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define WITH_TSAN 1
-#endif
-#endif
-
-#ifdef WITH_ASAN
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#include <sanitizer/lsan_interface.h>
-#endif
-#ifdef WITH_TSAN
-#include <sanitizer/tsan_interface.h>
-#endif
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
 #include <valgrind/valgrind.h>
 #define WITH_VALGRIND 1
 #endif
 
+/* What a sanitizer knows of a stack. Written and read only where there is one. */
 struct sanitizer_fiber {
-#ifdef WITH_ASAN
 	void *fake_stack;
 	const void *bottom;
 	size_t size;
-#endif
-#ifdef WITH_TSAN
-	void *fiber;
-#endif
-#if !defined(WITH_ASAN) && !defined(WITH_TSAN)
-	char none[0];
-#endif
+	void *tsan;
 };
 
-#ifdef WITH_ASAN
-/* Whose bounds the next arrival learns: a thread's own stack is described by nobody else. */
-extern __thread struct sanitizer_fiber *sanitizer_left;
-#endif
-#ifdef WITH_TSAN
-/* A fibre can only be destroyed by another one. */
-extern __thread void *sanitizer_dead_fiber;
-#endif
-
-static always_inline void sanitizer_fiber_make(struct sanitizer_fiber *fiber, void *bottom, void *top)
+static always_inline bool sanitizer_present(void)
 {
-	(void)fiber, (void)bottom, (void)top;
-#ifdef WITH_ASAN
-	/* Frames that were left without returning had poisoned their red zones. */
-	__asan_unpoison_memory_region(bottom, (size_t)((char *)top - (char *)bottom));
-	fiber->fake_stack = NULL;
-	fiber->bottom = bottom;
-	fiber->size = (size_t)((char *)top - (char *)bottom);
-#endif
-#ifdef WITH_TSAN
-	fiber->fiber = __tsan_create_fiber(0);
-#endif
+	return instrument_asan() || instrument_tsan();
 }
 
+/* Whose bounds the next arrival learns: a thread's own stack is described by nobody else. */
+extern __thread struct sanitizer_fiber *sanitizer_left;
+/* A fibre can only be destroyed by another one. */
+extern __thread void *sanitizer_dead_fiber;
+
+/* The next three are called only if a sanitizer is present. */
+
+/* A stack that has not begun. */
+static inline void sanitizer_fiber_make(struct sanitizer_fiber *fiber, void *bottom, void *top)
+{
+	size_t size = (size_t)((char *)top - (char *)bottom);
+
+	*fiber = (struct sanitizer_fiber){.bottom = bottom, .size = size};
+	/* Frames that were left without returning had poisoned their red zones. */
+	if (__asan_unpoison_memory_region)
+		__asan_unpoison_memory_region(bottom, size);
+	if (instrument_tsan())
+		fiber->tsan = __tsan_create_fiber(0);
+}
+
+/* Before a stack is left for another one; `returns` is false if it ends. Inlined where the switch is: a function that
+ * was entered on one fibre and left on another would confuse the shadow stacks. */
 static always_inline void sanitizer_before_switch(struct sanitizer_fiber *from, struct sanitizer_fiber *to,
 						  bool returns)
 {
-	(void)from, (void)to, (void)returns;
-#ifdef WITH_ASAN
-	sanitizer_left = from;
-	__sanitizer_start_switch_fiber(returns ? &from->fake_stack : NULL, to->bottom, to->size);
-#endif
-#ifdef WITH_TSAN
-	if (!from->fiber)
-		from->fiber = __tsan_get_current_fiber();
-	if (!returns)
-		sanitizer_dead_fiber = from->fiber;
-	__tsan_switch_to_fiber(to->fiber, 0);
-#endif
+	if (instrument_asan()) {
+		sanitizer_left = from;
+		__sanitizer_start_switch_fiber(returns ? &from->fake_stack : NULL, to->bottom, to->size);
+	}
+	if (instrument_tsan()) {
+		if (!from->tsan)
+			from->tsan = __tsan_get_current_fiber();
+		if (!returns)
+			sanitizer_dead_fiber = from->tsan;
+		__tsan_switch_to_fiber(to->tsan, 0);
+	}
 }
 
 /* The first thing on the stack that was switched to; `self` NULL for one that runs for the first time. */
 static always_inline void sanitizer_after_switch(struct sanitizer_fiber *self)
 {
-	(void)self;
-#ifdef WITH_ASAN
-	__sanitizer_finish_switch_fiber(self ? self->fake_stack : NULL, &sanitizer_left->bottom, &sanitizer_left->size);
-#endif
-#ifdef WITH_TSAN
-	if (sanitizer_dead_fiber) {
+	if (instrument_asan())
+		__sanitizer_finish_switch_fiber(self ? self->fake_stack : NULL, &sanitizer_left->bottom,
+						&sanitizer_left->size);
+	if (instrument_tsan() && sanitizer_dead_fiber) {
 		__tsan_destroy_fiber(sanitizer_dead_fiber);
 		sanitizer_dead_fiber = NULL;
 	}
-#endif
 }
 
 /* A stack whose owner is abandoned where it waits. */
 static inline void sanitizer_fiber_abandon(struct sanitizer_fiber *fiber)
 {
-	(void)fiber;
-#ifdef WITH_TSAN
-	if (fiber->fiber)
-		__tsan_destroy_fiber(fiber->fiber);
-	fiber->fiber = NULL;
-#endif
+	if (instrument_tsan() && fiber && fiber->tsan) {
+		__tsan_destroy_fiber(fiber->tsan);
+		fiber->tsan = NULL;
+	}
 }
 
 /* In a forked child: another thread may have been on it, and seems to be for ever. It cannot be destroyed. */
 static inline void sanitizer_fiber_forget(struct sanitizer_fiber *fiber)
 {
-	(void)fiber;
-#ifdef WITH_TSAN
-	fiber->fiber = NULL;
-#endif
+	if (instrument_tsan() && fiber)
+		fiber->tsan = NULL;
 }
 
 /* A range that holds stacks is coming or going: what frames poisoned there must not outlive it. */
 static inline void sanitizer_forget_range(void *start, size_t size)
 {
-	(void)start, (void)size;
-#ifdef WITH_ASAN
-	__asan_unpoison_memory_region(start, size);
-#endif
+	if (__asan_unpoison_memory_region)
+		__asan_unpoison_memory_region(start, size);
 }
 
 static inline unsigned sanitizer_stack_register(void *bottom, void *top)

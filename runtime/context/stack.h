@@ -21,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "context/sanitizer.h"
+
 /* Sizes are powers of two from 16 KiB to 1 GiB. */
 #define STACK_SHIFT_MIN 14
 #define STACK_SHIFT_MAX 30
@@ -48,6 +50,7 @@ struct stack_header {
 	int64_t since;     /* when the owner last got or left the processor; ns */
 	int64_t ran;       /* how long it has had it */
 	uint64_t switches; /* how often it got it */
+	struct sanitizer_fiber fiber;
 };
 
 struct stack_region;
@@ -132,6 +135,9 @@ static inline void stack_prefetch(const char *low)
 	for (int offset = 0; offset <= STACK_WORKING_SET; offset += 64)
 		__builtin_prefetch(low + offset, 1);
 }
+
+/* What a sanitizer knows of the stack that `address` is in; NULL if it is in none. */
+struct sanitizer_fiber *stack_fiber(const void *address);
 
 /* Finds the slot that has `address` in its guard page. Safe in a signal handler. Returns its class, or -1. */
 int stack_find_guard(const void *address, void **ret_base);

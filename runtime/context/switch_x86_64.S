@@ -4,10 +4,10 @@
  *
  * A suspended stack, from the word that context.sp points at upwards:
  *
- *     r15  r14  r13  r12  rbx  rbp  return address  | frame of whoever switched
+ *     fpenv  r15  r14  r13  r12  rbx  rbp  return address  | frame of whoever switched
  *
- * A stack that has not begun holds its argument and its entry instead, and bit 0 of the pointer is set. The entry
- * returns the stack that goes on when this one has ended.
+ * fpenv is the floating-point environment, which only context.c looks at. A stack that has not begun holds, after that
+ * and an unused word, its argument and its entry, and bit 0 of the pointer is set. The entry returns the stack that goes on when this one has ended.
  *
  * It leaves by `ret`, and everybody enters from the one call in context_switch: so the return predictor, which
  * expects that call, is right although the stack is another one, and stays in step with the calls above. Leaving
@@ -21,7 +21,7 @@
 	.hidden	context_swap_asm
 	.type	context_swap_asm, @function
 	.p2align 4
-/* void context_swap_asm(void **save, void *to) */
+/* void context_swap_asm(void **save, void *to, uint32_t fpenv) */
 context_swap_asm:
 	.cfi_startproc
 	pushq	%rbp
@@ -42,12 +42,15 @@ context_swap_asm:
 	pushq	%r15
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset %r15, 0
+	pushq	%rdx
+	.cfi_adjust_cfa_offset 8
 	movq	%rsp, (%rdi)
 .Lcontinue:
 	testb	$1, %sil
 	jnz	.Lbegin
 	.cfi_remember_state
-	movq	%rsi, %rsp		/* the same layout on the other stack: the CFI still holds */
+	leaq	8(%rsi), %rsp		/* the same layout on the other stack: the CFI still holds */
+	.cfi_adjust_cfa_offset -8
 	popq	%r15
 	.cfi_adjust_cfa_offset -8
 	.cfi_restore %r15
@@ -69,7 +72,7 @@ context_swap_asm:
 	ret
 	.cfi_restore_state
 .Lbegin:
-	leaq	-1(%rsi), %rsp
+	leaq	15(%rsi), %rsp
 	/* The outermost frame: an unwinder stops where the return address is undefined. */
 	.cfi_undefined %rip
 	movq	(%rsp), %rdi

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/memory.h"
+#include "context/exceptions.h"
 #include "core/local.h"
 #include "core/loop.h"
 
@@ -26,7 +27,7 @@ static void run_callback(struct entry *entry)
 	mem_free(callback);
 	/* A loop that closes drops what is queued. */
 	if (atomic_load_explicit(&future->loop->refuses, memory_order_relaxed) == 0)
-		fn(future, arg);
+		FENCED(fn(future, arg));
 	locals_unref(locals_leave(outer));
 	future_release(future);
 }

@@ -12,6 +12,7 @@
 #include <async/layout.h>
 
 #include "base/list.h"
+#include "context/exceptions.h"
 #include "core/ready.h"
 
 struct watcher {
@@ -97,7 +98,7 @@ bool future_cancel(async_future *future, const char *reason);
 static inline void result_drop(async_drop *drop, intptr_t result)
 {
 	if (drop && result >= 0)
-		drop(result);
+		FENCED(drop(result));
 }
 
 static always_inline bool future_done(const async_future *future)

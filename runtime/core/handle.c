@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "base/memory.h"
+#include "context/exceptions.h"
 #include "core/local.h"
 #include "core/loop.h"
 #include "core/timer.h"
@@ -57,7 +58,7 @@ static void call(async_handle *handle)
 {
 	struct locals *outer = locals_enter(handle->locals);
 
-	handle->fn(handle->arg);
+	FENCED(handle->fn(handle->arg));
 	handle->locals = locals_leave(outer);
 }
 
@@ -70,7 +71,7 @@ static void run_handle(struct entry *entry)
 		atomic_store(&handle->posted, false);
 	if (atomic_load_explicit(&handle->loop->refuses, memory_order_relaxed) != 0) {
 		if (handle->destroy)
-			handle->destroy(handle->arg);
+			FENCED(handle->destroy(handle->arg));
 	} else if (!handle->cancelled) {
 		call(handle);
 	}
@@ -154,6 +155,7 @@ static void inbox_push(async_handle *handle)
 	async_loop *loop = handle->loop;
 	async_handle *head = atomic_load_explicit(&loop->inbox, memory_order_relaxed);
 
+	order_release(&loop->inbox);
 	do
 		handle->next_posted = head;
 	while (!atomic_compare_exchange_weak_explicit(&loop->inbox, &head, handle, memory_order_release,
@@ -168,6 +170,7 @@ void handle_take_inbox(struct async_loop *loop)
 	if (!atomic_load_explicit(&loop->inbox, memory_order_relaxed))
 		return;
 	handle = atomic_exchange_explicit(&loop->inbox, NULL, memory_order_acquire);
+	order_acquire(&loop->inbox);
 	while (handle) {
 		async_handle *next = handle->next_posted;
 

@@ -49,12 +49,7 @@ static int wait_in_reactor(struct async_loop *loop, async_time timeout)
  * call that it knows, and a futex is none. */
 static bool may_doze(const struct async_loop *loop)
 {
-#ifdef WITH_TSAN
-	(void)loop;
-	return false;
-#else
-	return loop->poll_fd < 0 && (!loop->reactor || reactor_pending(loop->reactor) == 0);
-#endif
+	return loop->poll_fd < 0 && (!loop->reactor || reactor_pending(loop->reactor) == 0) && !instrument_tsan();
 }
 
 /* Waits at most `timeout` ns (negative: for ever) for whatever may come. */
@@ -182,6 +177,7 @@ static int service(struct async_loop *loop, bool may_wait)
 
 	/* What is told from here on is a reason for the next service; what was told before is looked at now. */
 	loop->wakeups += atomic_exchange(&loop->wake_state, LOOP_RUNNING) == LOOP_NOTIFIED;
+	order_acquire(loop);
 	handle_take_inbox(loop);
 	loop_take_jobs(loop);
 	loop->serviced_at = clock_now();

@@ -63,6 +63,7 @@ int async_loop_new(const struct async_options *given, async_loop **ret_loop)
 
 void loop_notify(struct async_loop *loop)
 {
+	order_release(loop);
 	/* A loop that closes waits for those who are in here. */
 	atomic_fetch_add(&loop->notifying, 1);
 	switch (atomic_exchange(&loop->wake_state, LOOP_NOTIFIED)) {
@@ -171,8 +172,8 @@ static void abandon_tasks(struct async_loop *loop, bool forked)
 		struct task *task = task_of_entry(left);
 
 		left = left->next;
-		if (forked)
-			sanitizer_fiber_forget(&task->context.fiber);
+		if (forked && task->state != TASK_CREATED)
+			sanitizer_fiber_forget(&task->stack->fiber);
 		task_abandon(task);
 		future_release(&task->future);
 	}

@@ -74,7 +74,7 @@ struct async_loop {
 	uint64_t switches;
 	uint64_t service_at;           /* look at the clock when `switches` gets here */
 	atomic_int wake_state;         /* enum wake_state */
-	uint8_t switch_kind;           /* enum context_kind */
+	uint8_t switch_kind;           /* enum context_kind, what observes included */
 	uint8_t observed;              /* enum observe: what is recorded, see observe.h */
 	bool last_batch;               /* a stop came before this batch: it is not followed by the next */
 

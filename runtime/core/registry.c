@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#include "base/instrument.h"
 #include "core/loop.h"
+#include "core/task.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 struct async_loop *registry_loops;
@@ -35,16 +38,49 @@ static void refuse_in_child(void)
 	unlock_loops();
 }
 
-static void watch_forks(void)
+static void show(const void *low, const void *top)
+{
+	if (low && (uintptr_t)low < (uintptr_t)top)
+		leaks_add_root(low, (size_t)((const char *)top - (const char *)low));
+}
+
+/* Of another thread's task that runs it is not known where it is. */
+static void show_stack(struct task *task, void *here)
+{
+	const struct async_loop *loop = task->future.loop;
+
+	if (task->state == TASK_CREATED)
+		return;
+	if (task != loop->current)
+		show(task->context.sp, task->stack);
+	else if (loop == loop_running)
+		show(here, task->stack);
+}
+
+/* What only stacks that do not run point to is no leak. LeakSanitizer looks when the program ends, after this. */
+static void show_stacks(void)
+{
+	lock_loops();
+	for (struct async_loop *loop = registry_loops; loop; loop = loop->next_loop) {
+		loop_visit_tasks(loop, show_stack, __builtin_frame_address(0));
+		if (loop == loop_running && loop->current)
+			show(loop->main.sp, context_thread_top());
+	}
+	unlock_loops();
+}
+
+static void begin_watching(void)
 {
 	pthread_atfork(lock_loops, unlock_loops, refuse_in_child);
+	if (__lsan_register_root_region)
+		atexit(show_stacks);
 }
 
 void registry_add(struct async_loop *loop)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-	pthread_once(&once, watch_forks);
+	pthread_once(&once, begin_watching);
 	lock_loops();
 	loop->number = ++made;
 	loop->next_loop = registry_loops;

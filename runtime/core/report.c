@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "context/exceptions.h"
 #include "core/loop.h"
 #include "core/task.h"
 
@@ -32,7 +33,7 @@ void loop_report(struct async_loop *loop, const char *message, async_future *fut
 	struct async_error_context context = {sizeof(context), loop, message, future, error};
 	async_error_handler *handler = loop ? loop->error_handler : NULL;
 
-	if (!handler || handler(&context, loop->error_handler_arg) < 0)
+	if (!handler || FENCED_VALUE(handler(&context, loop->error_handler_arg)) < 0)
 		print(&context);
 }
 

@@ -50,6 +50,7 @@ static int begin(async_loop *loop, struct run *run)
 	loop->thread = registry_thread_id();
 	/* The stack of this thread, which the tools tell from that of the last run's. */
 	loop->main = (struct context){0};
+	loop->switch_kind = (uint8_t)(loop_switch_kind(loop->options.switch_kind) | context_observers());
 	overflow_watch_begin(&run->watch, task_describe);
 	thread_guard_enter(&run->guard, "a task or callback of a loop");
 	slow_watch(loop);

@@ -15,7 +15,7 @@ int async_loop_get_stats(const async_loop *loop, struct async_loop_stats *ret_st
 		return -EPERM;
 	struct async_loop_stats stats = {
 		.backend = loop->reactor ? reactor_name(loop->reactor) : "none",
-		.switch_kind = loop->switch_kind == CONTEXT_ASM ? "asm" : "ucontext",
+		.switch_kind = !(loop->switch_kind & CONTEXT_UCONTEXT) ? "asm" : "ucontext",
 		.iterations = loop->iterations,
 		.switches = loop->switches,
 		.polls = loop->polls,

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/probe.h"
 #include "base/versioned.h"
+#include "context/exceptions.h"
 #include "core/loop.h"
 #include "core/schedule.h"
 #include "core/sleep.h"
@@ -54,8 +55,8 @@ static void *task_main(void *arg)
 {
 	struct task *task = arg;
 
-	sanitizer_after_switch(NULL);
-	return task_exit(task, task->fn(task->arg));
+	context_begun(task->future.loop->switch_kind);
+	return task_exit(task, FENCED_VALUE(task->fn(task->arg)));
 }
 
 bool task_prepare(struct task *task)
@@ -72,7 +73,7 @@ bool task_prepare(struct task *task)
 	if (unlikely(loop->options.measure_stacks))
 		stack_paint(task->stack, task->stack_class);
 	context_make(&task->context, loop->switch_kind, stack_bottom(task->stack, task->stack_class), task->stack,
-		     task_main, task);
+		     (uint32_t)task->word, task_main, task);
 	task->state = TASK_ACTIVE;
 	return true;
 }
@@ -87,7 +88,7 @@ static void task_end_unrun(struct task *task, intptr_t result)
 	PROBE(task_end, task, result);
 	loop->tasks--;
 	if (task->destroy)
-		task->destroy(task->arg);
+		FENCED(task->destroy(task->arg));
 	future_complete(&task->future, result);
 	future_release(&task->future);
 }
@@ -112,7 +113,7 @@ void task_abandon(struct task *task)
 	/* Parked, or woken and not resumed. */
 	if (task->wait_class && task->wait_class->abandon)
 		task->wait_class->abandon(task);
-	sanitizer_fiber_abandon(&task->context.fiber);
+	sanitizer_fiber_abandon(&task->stack->fiber);
 	if (unlikely(task->future.loop->observed))
 		observe_gone(task->future.loop, task);
 	task->state = TASK_ENDED;
@@ -149,6 +150,8 @@ static always_inline void task_init(struct task *task, struct async_loop *loop, 
 	task->fn = fn;
 	task->arg = arg;
 	task->destroy = NULL;
+	/* As a thread, it begins in the floating-point environment of its creator. */
+	task->word = fpenv_get();
 }
 
 static int task_apply(struct task *task, const struct async_task_options *options)
@@ -197,7 +200,7 @@ static always_inline void task_schedule(struct task *task, bool eager)
 static async_task *create_failed(intptr_t error, void *arg, const struct async_task_options *options)
 {
 	if (options->destroy)
-		options->destroy(arg);
+		FENCED(options->destroy(arg));
 	return async_future_failed(error);
 }
 

@@ -55,7 +55,9 @@ struct task {
 
 	struct entry entry;
 	struct context context;
-	intptr_t word; /* what it was woken with; while it is parked, the time of the service before that */
+	/* What it was woken with; while it is parked, the time of the service before that; before it has a stack, the
+	 * floating-point environment that it begins in. */
+	intptr_t word;
 	const struct wait_class *wait_class; /* NULL unless it is in task_park */
 	void *wait_object;
 	uint8_t state; /* enum task_state */

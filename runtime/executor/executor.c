@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/versioned.h"
+#include "context/exceptions.h"
 #include "core/schedule.h"
 
 async_executor *executor_make(const struct async_executor_ops *ops, void *data)
@@ -38,7 +39,7 @@ void executor_unref(async_executor *executor)
 	if (atomic_fetch_sub(&executor->refs, 1) > 1)
 		return;
 	if (executor->ops.free)
-		executor->ops.free(executor->data);
+		FENCED(executor->ops.free(executor->data));
 	mem_free(executor);
 }
 
@@ -47,7 +48,7 @@ int async_executor_shutdown(async_executor *executor, bool wait, bool cancel_fut
 	if (!executor)
 		return -EINVAL;
 	executor_flush(executor);
-	return executor->ops.shutdown(executor->data, wait, cancel_futures);
+	return FENCED_VALUE(executor->ops.shutdown(executor->data, wait, cancel_futures));
 }
 
 void async_executor_free(async_executor *executor)
@@ -90,5 +91,5 @@ intptr_t async_executor_threads(const async_executor *executor)
 {
 	if (!executor)
 		return -EINVAL;
-	return executor->ops.workers ? (intptr_t)executor->ops.workers(executor->data) : 0;
+	return executor->ops.workers ? (intptr_t)FENCED_VALUE(executor->ops.workers(executor->data)) : 0;
 }

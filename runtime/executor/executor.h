@@ -14,6 +14,7 @@
 #include <async/executor_ops.h>
 
 #include "core/loop.h"
+#include "context/exceptions.h"
 
 struct async_executor {
 	struct async_executor_ops ops;
@@ -30,6 +31,7 @@ struct executor_job {
 	intptr_t result;
 	atomic_bool cancelled; /* its future was cancelled; it may be running */
 	bool submitted;        /* the executor has seen it */
+	uint32_t fpenv;        /* of who submitted it */
 	struct submission *submission;
 	/* The job is over, whether it ran or not: `result` is what came of it. On the loop's stack. */
 	void (*over)(struct executor_job *job);

@@ -31,6 +31,8 @@ struct server {
 	struct process_pool *pool;
 	int control, children, parent;
 	struct context context, left;
+	struct stack_pool stacks;
+	enum context_kind kind;
 };
 
 static _Noreturn void end(struct server *server, int status)
@@ -224,7 +226,7 @@ static void *server_main(void *arg)
 {
 	struct server *server = arg;
 
-	sanitizer_after_switch(NULL);
+	context_begun(server->kind);
 	int error = set_up(server);
 
 	report(server, SERVER_READY, 0, error);
@@ -257,7 +259,7 @@ static size_t stack_size(void)
 		return STACK_SIZE_DEFAULT;
 	if (limit.rlim_cur < STACK_SIZE_LEAST)
 		return STACK_SIZE_LEAST;
-	return limit.rlim_cur > STACK_SIZE_MOST ? STACK_SIZE_MOST : (size_t)limit.rlim_cur & ~(size_t)0xffff;
+	return limit.rlim_cur > STACK_SIZE_MOST ? STACK_SIZE_MOST : (size_t)limit.rlim_cur;
 }
 
 /* Jobs may use as much stack as in a program's main function. The pool may have been made by a task, on a small
@@ -265,18 +267,18 @@ static size_t stack_size(void)
 _Noreturn void fork_server_run(struct process_pool *pool, int control)
 {
 	static struct server server;
-	size_t size = stack_size(), guard = (size_t)sysconf(_SC_PAGESIZE);
+	unsigned class = (unsigned)stack_class_for(stack_size());
 
 	server = (struct server){.pool = pool, .control = control, .children = -1, .parent = -1};
 	pool->server = getpid();
-	char *stack = mem_map(size, PROT_READ | PROT_WRITE, MAP_NORESERVE | MAP_STACK);
-	if (!stack || SYS("mprotect", mprotect(stack, guard, PROT_NONE)) < 0) {
+	stack_pool_init(&server.stacks, STACK_GUARD_AUTO);
+	struct stack_header *stack = stack_alloc(&server.stacks, class, NULL);
+	if (!stack) {
 		report(&server, SERVER_READY, 0, -ENOMEM);
 		_exit(1);
 	}
-	sanitizer_stack_register(stack + guard, stack + size);
-	enum context_kind kind = CONTEXT_HAS_ASM ? CONTEXT_ASM : CONTEXT_UCONTEXT;
-	context_make(&server.context, kind, stack + guard, stack + size, server_main, &server);
-	context_switch(&server.left, &server.context, kind);
+	server.kind = (CONTEXT_HAS_ASM ? CONTEXT_ASM : CONTEXT_UCONTEXT) | context_observers();
+	context_make(&server.context, server.kind, stack_bottom(stack, class), stack, fpenv_get(), server_main, &server);
+	context_switch(&server.left, &server.context, server.kind);
 	_exit(1);
 }

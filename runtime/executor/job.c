@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A job as its executor sees it. */
 #include "executor/executor.h"
+#include "context/exceptions.h"
+#include "context/fpenv.h"
 
 static __thread const atomic_bool *cancel_flag __attribute__((tls_model("initial-exec")));
 
@@ -21,7 +23,9 @@ void executor_run(struct job *job)
 	const atomic_bool *outer = cancel_flag;
 
 	cancel_flag = &mine->cancelled;
-	mine->result = mine->fn(mine->arg);
+	uint32_t own = fpenv_exchange(mine->fpenv);
+	mine->result = FENCED_VALUE(mine->fn(mine->arg));
+	fpenv_exchange(own);
 	cancel_flag = outer;
 }
 

@@ -21,11 +21,7 @@
 #include "context/sanitizer.h"
 
 /* ThreadSanitizer has one of its own, which it stops for a fork. */
-#ifdef WITH_TSAN
-#define THREADS_ALLOWED 2
-#else
-#define THREADS_ALLOWED 1
-#endif
+#define THREADS_ALLOWED (instrument_tsan() ? 2 : 1)
 
 /* The manager's. */
 static void wake_up(struct process_pool *pool)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "context/exceptions.h"
 #include "executor/process_pool.h"
 
 struct async_reply {
@@ -88,14 +89,14 @@ static void waste(int fd, size_t size)
 static intptr_t serve(int fd, const struct process_request *request, async_reply *reply)
 {
 	if (!request->process_fn)
-		return request->fn(request->arg);
+		return FENCED_VALUE(request->fn(request->arg));
 	void *bytes = mem_alloc(request->size > 0 ? request->size : 1);
 	if (!bytes) {
 		waste(fd, request->size);
 		return -ENOMEM;
 	}
 	read_all(fd, bytes, request->size);
-	intptr_t value = request->process_fn(bytes, request->size, reply);
+	intptr_t value = FENCED_VALUE(request->process_fn(bytes, request->size, reply));
 	mem_free(bytes);
 	return value;
 }
@@ -109,7 +110,7 @@ _Noreturn void process_worker_run(struct process_pool *pool, size_t slot, int fd
 	/* The fork server may have died before the request for the signal. */
 	if (SYS("prctl", prctl(PR_SET_PDEATHSIG, SIGKILL)) < 0 || getppid() != pool->server)
 		leave(1);
-	if (pool->initializer && pool->initializer(pool->initializer_arg) < 0)
+	if (pool->initializer && FENCED_VALUE(pool->initializer(pool->initializer_arg)) < 0)
 		leave(1);
 	job_set_cancel_flag(&pool->cancelled[slot]);
 	for (;;) {

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/versioned.h"
+#include "context/exceptions.h"
 #include "core/schedule.h"
 #include "executor/executor.h"
 
@@ -18,7 +19,7 @@ static void finish(struct job_future *mine)
 	bool ran = executor_job_ran(&mine->job);
 
 	if (!ran && mine->destroy)
-		mine->destroy(mine->job.arg);
+		FENCED(mine->destroy(mine->job.arg));
 	if (!future_done(&mine->future))
 		future_complete(&mine->future, mine->job.result);
 	else if (ran)
@@ -62,7 +63,7 @@ async_future *job_future_queue(async_executor *executor, struct job_future *mine
 	int error = executor_queue(future->loop, executor, &mine->job);
 	if (error) {
 		if (mine->destroy)
-			mine->destroy(mine->job.arg);
+			FENCED(mine->destroy(mine->job.arg));
 		/* Not done, so there is nothing to report. */
 		future_release(future);
 		return async_future_failed(error);
@@ -75,7 +76,7 @@ async_future *job_future_queue(async_executor *executor, struct job_future *mine
 static async_future *failed(intptr_t error, void *arg, const struct async_job_options *options)
 {
 	if (options->destroy)
-		options->destroy(arg);
+		FENCED(options->destroy(arg));
 	return async_future_failed(error);
 }
 

@@ -3,6 +3,8 @@
 #include <errno.h>
 
 #include "base/memory.h"
+#include "context/exceptions.h"
+#include "context/fpenv.h"
 #include "executor/executor.h"
 #include "core/task.h"
 #include "executor/thread_pool.h"
@@ -56,7 +58,7 @@ static void submit(struct submission *submission)
 	async_executor *executor = submission->executor;
 	size_t count;
 	struct job *job = take_wanted(submission, &count), *next;
-	int error = count > 0 ? executor->ops.submit(executor->data, job_public(job), count) : 0;
+	int error = count > 0 ? FENCED_VALUE(executor->ops.submit(executor->data, job_public(job), count)) : 0;
 
 	for (; error && job; job = next) {
 		struct executor_job *mine = container_of(job, struct executor_job, base.job);
@@ -175,6 +177,7 @@ int executor_queue(struct async_loop *loop, async_executor *executor, struct exe
 	atomic_init(&job->base.job.state, JOB_IDLE);
 	atomic_init(&job->cancelled, false);
 	job->submitted = false;
+	job->fpenv = fpenv_get();
 	/* Unless it runs. */
 	job->result = -ECANCELED;
 	job->submission = submission;
@@ -196,7 +199,7 @@ bool executor_withdraw(struct async_loop *loop, struct executor_job *job)
 	atomic_store(&job->cancelled, true);
 	if (!job->submitted || !executor->ops.cancel)
 		return false;
-	if (!executor->ops.cancel(executor->data, job_public(&job->base.job)))
+	if (!FENCED_VALUE(executor->ops.cancel(executor->data, job_public(&job->base.job))))
 		return false;
 	job->submission->outstanding--;
 	loop->jobs--;

@@ -2,6 +2,7 @@
 /* A job that the calling task waits for: it lives on the task's stack. */
 #include <errno.h>
 
+#include "context/exceptions.h"
 #include "core/local.h"
 #include "core/schedule.h"
 #include "executor/executor.h"
@@ -69,7 +70,7 @@ static intptr_t run_call(void *arg)
 {
 	struct call *call = arg;
 	struct locals *outer = locals_enter(call->locals);
-	intptr_t result = call->fn(call->arg);
+	intptr_t result = FENCED_VALUE(call->fn(call->arg));
 
 	call->locals = locals_leave(outer);
 	return result;

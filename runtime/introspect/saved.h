@@ -11,11 +11,11 @@
 #if defined(__x86_64__)
 
 #define SAVED_ASM \
-	{.pc = 48, \
+	{.pc = 56, \
 	 .stack_pointer = ASYNC_LAYOUT_NOWHERE, \
-	 .size = 56, \
+	 .size = 64, \
 	 .count = 6, \
-	 .registers = {{15, 0}, {14, 8}, {13, 16}, {12, 24}, {3, 32}, {6, 40}}}
+	 .registers = {{15, 8}, {14, 16}, {13, 24}, {12, 32}, {3, 40}, {6, 48}}}
 
 #define SAVED_AT(name) offsetof(ucontext_t, uc_mcontext.gregs[name])
 #define SAVED_UCONTEXT \
@@ -33,12 +33,12 @@
 #elif defined(__aarch64__)
 
 #define SAVED_ASM \
-	{.pc = 88, \
+	{.pc = 104, \
 	 .stack_pointer = ASYNC_LAYOUT_NOWHERE, \
-	 .size = 160, \
+	 .size = 176, \
 	 .count = 12, \
-	 .registers = {{19, 0}, {20, 8}, {21, 16}, {22, 24}, {23, 32}, {24, 40}, {25, 48}, {26, 56}, {27, 64}, \
-		       {28, 72}, {29, 80}, {30, 88}}}
+	 .registers = {{19, 16}, {20, 24}, {21, 32}, {22, 40}, {23, 48}, {24, 56}, {25, 64}, {26, 72}, {27, 80}, \
+		       {28, 88}, {29, 96}, {30, 104}}}
 
 #define SAVED_X(number) {number, offsetof(ucontext_t, uc_mcontext.regs[number])}
 #define SAVED_UCONTEXT \

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/thread_guard.h"
 #include "base/trace.h"
+#include "context/exceptions.h"
 #include "core/observe.h"
 #include "introspect/rows.h"
 #include "introspect/safe_text.h"
@@ -48,7 +49,7 @@ static void tell(struct reader *reader, struct async_trace_record *record)
 {
 	record->size = sizeof(*record);
 	if (reader->result == 0)
-		reader->result = reader->visit(record, reader->arg);
+		reader->result = FENCED_VALUE(reader->visit(record, reader->arg));
 }
 
 static const char *name_of(const struct row *row, char *buffer, const char *thread)

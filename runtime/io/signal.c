@@ -18,6 +18,7 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "context/exceptions.h"
 #include "context/sanitizer.h"
 #include "core/handle.h"
 #include "core/schedule.h"
@@ -190,7 +191,7 @@ static void on_arrival(void *arg)
 	interest->arrived = interest->kept && !taken;
 	/* Last, as it may end the interest. */
 	if (interest->fn)
-		interest->fn(interest->arg);
+		FENCED(interest->fn(interest->arg));
 }
 
 static void set_callback(struct interest *interest, async_callback *fn, void *arg)

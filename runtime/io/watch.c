@@ -13,6 +13,7 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "context/exceptions.h"
 #include "core/loop.h"
 #include "io/fd.h"
 
@@ -90,7 +91,7 @@ static void run_watch(struct entry *entry)
 		watch->replaced = false;
 	else
 		/* Last, as it may remove the watch. */
-		watch->fn(watch->arg);
+		FENCED(watch->fn(watch->arg));
 }
 
 /* Whoever calls frees it, now or when it comes back. */

@@ -17,6 +17,7 @@
 #include "base/fault.h"
 #include "base/memory.h"
 #include "base/own_fd.h"
+#include "context/exceptions.h"
 #include "net/address.h"
 #include "net/server.h"
 
@@ -91,7 +92,7 @@ static intptr_t serve(void *arg)
 	start->begun = true;
 	connection->task = async_current_task();
 	list_append(&part->connections, &connection->link);
-	intptr_t result = server->fn(connection->stream, server->arg);
+	intptr_t result = FENCED_VALUE(server->fn(connection->stream, server->arg));
 	if (is_broken(result)) {
 		async_stream_abort(connection->stream);
 		result = result == -ECANCELED ? result : 0;

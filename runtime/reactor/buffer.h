@@ -6,6 +6,7 @@
 #ifndef REACTOR_BUFFER_H
 #define REACTOR_BUFFER_H
 
+#include "base/instrument.h"
 #include "reactor/op.h"
 
 #if __has_include(<valgrind/memcheck.h>)
@@ -21,28 +22,13 @@
 #if __has_feature(address_sanitizer)
 #define BUFFER_ASAN
 #endif
-#if __has_feature(thread_sanitizer)
-#define BUFFER_TSAN
-#endif
 #endif
 #ifdef __SANITIZE_ADDRESS__
 #define BUFFER_ASAN
 #endif
-#ifdef __SANITIZE_THREAD__
-#define BUFFER_TSAN
-#endif
 
 #ifdef BUFFER_ASAN
 #include <sanitizer/asan_interface.h>
-#endif
-
-#ifdef BUFFER_TSAN
-#include <sanitizer/tsan_interface.h>
-#define ORDER_RELEASE(address) __tsan_release(address)
-#define ORDER_ACQUIRE(address) __tsan_acquire(address)
-#else
-#define ORDER_RELEASE(address) ((void)(address))
-#define ORDER_ACQUIRE(address) ((void)(address))
 #endif
 
 /* The same of what is not one buffer. */
@@ -79,12 +65,12 @@ static inline void buffer_hand_over(struct op *op)
 		buffer_check_readable(op->buffer, op->size);
 	else if (op->code != OP_POLL)
 		buffer_hand_over_other(op);
-	ORDER_RELEASE(op);
+	order_release(op);
 }
 
 static inline void buffer_take_back(struct op *op, int64_t result)
 {
-	ORDER_ACQUIRE(op);
+	order_acquire(op);
 	if (result < 0 || op->code == OP_SEND)
 		return;
 	if (op->code == OP_READ)

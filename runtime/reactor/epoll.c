@@ -398,7 +398,7 @@ static void dispatch(struct epoll *p, int n)
 		/* Edge-triggered too, so the counter need not be read: each write is an edge. */
 		if (event->data.u64 == WAKE) {
 			p->woken = true;
-			ORDER_ACQUIRE(&p->base);
+			order_acquire(&p->base);
 			continue;
 		}
 		if (event->data.u64 == CHECK) {

@@ -215,7 +215,7 @@ void reactor_wake(struct reactor *r)
 	static const uint64_t one = 1;
 	int saved = errno;
 
-	ORDER_RELEASE(r);
+	order_release(r);
 	/* Fails only when the counter is full: then there is a wake to see. */
 	ssize_t n = write(r->wake_fd, &one, sizeof(one));
 

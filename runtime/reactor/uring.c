@@ -71,7 +71,7 @@ unsigned uring_reap(struct uring *u)
 		n++;
 		if (cqe->user_data == TAG_WAKE) {
 			u->wake_armed = false;
-			ORDER_ACQUIRE(&u->base);
+			order_acquire(&u->base);
 		} else if (cqe->user_data == TAG_CANCEL) {
 			u->cancels_lost |= cqe->res == -ENOENT;
 		} else {
@@ -317,7 +317,7 @@ static void uring_close(struct reactor *r)
 		u->ring.int_flags = 0;
 		u->ring.enter_ring_fd = u->ring.ring_fd;
 	}
-	ORDER_RELEASE(&ring_memory);
+	order_release(&ring_memory);
 	if (!u->refused)
 		io_uring_queue_exit(&u->ring);
 	uring_free(u);
@@ -360,7 +360,7 @@ int uring_open(const struct reactor_options *options, struct reactor **ret_react
 	if (err == 0)
 		err = uring_ring_open(&u->ring, &reason, &features);
 	/* Its addresses may be those of a ring that was unmapped just now. */
-	ORDER_ACQUIRE(&ring_memory);
+	order_acquire(&ring_memory);
 	if (err == 0 && WAITS_OUTSIDE) {
 		err = uring_fd(&u->base);
 		if (err < 0)

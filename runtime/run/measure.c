@@ -25,7 +25,7 @@ static void *pong(void *arg)
 {
 	struct ping_pong *both = arg;
 
-	sanitizer_after_switch(NULL);
+	context_begun(both->kind);
 	for (;;) {
 		bounce(both, &both->there, &both->here);
 		context_switch(&both->there, &both->here, both->kind);
@@ -35,7 +35,7 @@ static void *pong(void *arg)
 
 intptr_t async_measure_switch(enum async_switch kind, size_t round_trips)
 {
-	struct ping_pong both = {.kind = loop_switch_kind(kind)};
+	struct ping_pong both = {.kind = loop_switch_kind(kind) | context_observers()};
 	int class = stack_class_for(ASYNC_STACK_SIZE_DEFAULT);
 	struct stack_pool stacks;
 
@@ -49,14 +49,14 @@ intptr_t async_measure_switch(enum async_switch kind, size_t round_trips)
 		stack_pool_destroy(&stacks);
 		return -ENOMEM;
 	}
-	context_make(&both.there, both.kind, stack_bottom(stack, (unsigned)class), stack, pong, &both);
+	context_make(&both.there, both.kind, stack_bottom(stack, (unsigned)class), stack, fpenv_get(), pong, &both);
 	/* The first one begins the stack. */
 	context_switch(&both.here, &both.there, both.kind);
 	both.left = 2 * round_trips;
 	int64_t start = clock_now();
 	bounce(&both, &both.here, &both.there);
 	int64_t elapsed = clock_now() - start;
-	sanitizer_fiber_abandon(&both.there.fiber);
+	sanitizer_fiber_abandon(&stack->fiber);
 	stack_pool_destroy(&stacks);
 	return (intptr_t)elapsed;
 }

@@ -2,6 +2,7 @@
 #include <async/condition.h>
 
 #include "sync/waiters.h"
+#include "context/exceptions.h"
 
 static const struct wait_class wait_condition = {
 	.name = "a condition", .on = ASYNC_LAYOUT_ON_OBJECT, .withdraw = waiter_withdraw};
@@ -79,7 +80,7 @@ intptr_t async_condition_wait_for(struct async_condition *condition, async_fn *p
 		return -EINVAL;
 	if (!task_current() || !async_condition_locked(condition))
 		return -EPERM;
-	while ((value = predicate(arg)) == 0 && error == 0)
+	while ((value = FENCED_VALUE(predicate(arg))) == 0 && error == 0)
 		error = async_condition_wait(condition);
 	return error ? error : value;
 }

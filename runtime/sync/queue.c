@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/versioned.h"
+#include "context/exceptions.h"
 
 static const struct wait_class wait_queue[] = {
 	[QUEUE_GET] = {.name = "an item of a queue", .on = ASYNC_LAYOUT_ON_OBJECT, .withdraw = waiter_withdraw},
@@ -36,7 +37,7 @@ static void drop_items(async_queue *queue)
 		void *item = store_pop(&queue->store);
 
 		if (queue->drop)
-			queue->drop(item);
+			FENCED(queue->drop(item));
 	}
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "context/exceptions.h"
 
 #define FIRST_CAPACITY 16
 
@@ -50,7 +51,7 @@ int store_grow(struct store *store)
 
 static bool before(const struct store *store, const struct ranked *a, const struct ranked *b)
 {
-	int order = store->compare ? store->compare(a->item, b->item)
+	int order = store->compare ? FENCED_VALUE(store->compare(a->item, b->item))
 				   : (a->priority > b->priority) - (a->priority < b->priority);
 
 	return order ? order < 0 : a->sequence < b->sequence;

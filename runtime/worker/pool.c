@@ -10,6 +10,7 @@
 #endif
 
 #include "base/clock.h"
+#include "base/instrument.h"
 #include "base/memory.h"
 #include "base/thread_guard.h"
 #include "base/trace.h"
@@ -62,6 +63,7 @@ static void sort_jobs(struct pool *pool, struct job *first, size_t count, struct
 		if (trace_on() && !job->trace_id)
 			job_trace(job, TRACE_JOB_WORK, 0, 0, (uintptr_t)"job");
 		atomic_store_explicit(&job->state, JOB_QUEUED, memory_order_relaxed);
+		order_release(job);
 		list_append(&lane->jobs, &job->link);
 		lane->length++;
 	}

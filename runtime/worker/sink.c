@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <sched.h>
 
+#include "base/instrument.h"
 #include "worker/worker.h"
 
 /*
@@ -12,6 +13,7 @@ void job_sink_push(struct job_sink *sink, struct job *job)
 	struct job *head = atomic_load_explicit(&sink->done, memory_order_relaxed);
 	bool announced = false;
 
+	order_release(sink);
 	do {
 		if (!head && !announced) {
 			atomic_fetch_add_explicit(&sink->waking, 1, memory_order_relaxed);
@@ -32,6 +34,7 @@ struct job *job_sink_take(struct job_sink *sink)
 	struct job *latest = atomic_exchange_explicit(&sink->done, NULL, memory_order_acquire);
 	struct job *first = NULL;
 
+	order_acquire(sink);
 	while (latest) {
 		struct job *earlier = latest->next;
 

@@ -20,8 +20,10 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/instrument.h"
 #include "base/probe.h"
 #include "base/thread_guard.h"
+#include "context/exceptions.h"
 
 static const int64_t SHORT_JOB = 5000;   /* ns; a longer one costs more than the lock it would save */
 static const int64_t SPIN_TIME = 8000;   /* ns; well below what a wake-up costs */
@@ -347,6 +349,7 @@ static void job_run(struct job *job)
 	if (!atomic_compare_exchange_strong_explicit(&job->state, &state, JOB_RUNNING, memory_order_relaxed,
 						     memory_order_relaxed))
 		return;
+	order_acquire(job);
 	this_job = job;
 	if (trace_on())
 		trace_record(clock_now(), TRACE_JOB, 0, job->trace_id, 0, 0, 0);
@@ -371,7 +374,7 @@ static void *worker_main(void *arg)
 	this_worker = worker;
 	snprintf(name, sizeof(name), "%s-%zu", pool->name, worker->index);
 	pthread_setname_np(pthread_self(), name);
-	if (pool->initializer && pool->initializer(pool->initializer_arg) < 0)
+	if (pool->initializer && FENCED_VALUE(pool->initializer(pool->initializer_arg)) < 0)
 		pool_break(pool);
 	while ((job = worker_fetch(worker))) {
 		do {
