@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Each public header compiles alone, and all of them beside other libraries', in strict C11 and in C++20. The examples
-# in their comments compile, and run if they are whole programs.
+# Each public header compiles alone, and all of them beside other libraries', in strict C11 and in every C++ since
+# C++11, with each compiler that is installed and without a warning. The examples in their comments compile, and run if
+# they are whole programs.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -23,21 +24,32 @@ compiles()
 	fi
 }
 
-c=("${CC:-cc}" -std=c11 -x c)
-# C++ warns about fields that an initialiser leaves out by design.
-cxx=("${CXX:-c++}" -std=c++20 -Wno-missing-field-initializers -x c++)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-for header in include/async.h include/async/*.h; do
+# Every header twice, each in a file of its own.
+for header in include/async.h include/async/*.h include/async/*.hpp; do
 	name=${header#include/}
 	# An empty translation unit is an error in strict C, hence the declaration.
-	printf '#include <%s>\n#include <%s>\nextern int not_empty;\n' "$name" "$name" >"$scratch/alone"
-	compiles "<$name> in C11" "${c[@]}" "$scratch/alone"
-	compiles "<$name> in C++20" "${cxx[@]}" "$scratch/alone"
+	printf '#include <%s>\n#include <%s>\nextern int not_empty;\n' "$name" "$name" >"$scratch/${name//\//_}.c"
+done
+c=("${CC:-cc}" -std=c11 -x c)
+for source in "$scratch"/*.h.c; do
+	compiles "$(basename "$source" .c) in C11" "${c[@]}" "$source"
 done
 compiles "beside others in C11" "${c[@]}" tests/test_headers.c
-compiles "beside others in C++20" "${cxx[@]}" tests/test_headers.c
+
+for compiler in "${CXX:-c++}" clang++; do
+	if ! command -v "$compiler" >/dev/null; then
+		echo "skip - headers with $compiler: not installed"
+		continue
+	fi
+	for standard in c++11 c++14 c++17 c++20 c++2b; do
+		cxx=("$compiler" "-std=$standard" -x c++)
+		compiles "each alone in $standard, $compiler" "${cxx[@]}" "$scratch"/*.c
+		compiles "beside others in $standard, $compiler" "${cxx[@]}" tests/test_headers.c
+	done
+done
 
 # Its directory first: a program of hiredis's has another async.h.
 echo '#error "another one"' >"$scratch/async.h"

@@ -38,6 +38,23 @@
 #define ASYNC_END_DECLS
 #endif
 
+/*
+ * What the initialisers that end in _INIT are made of: a structure that knows its size, and one that is all zero. C++ has
+ * other ways to say it, in which no compiler misses the fields that are left out by design.
+ */
+#ifdef __cplusplus
+#define ASYNC_INIT_SIZE(type) \
+	([] { \
+		type zero = {}; \
+		zero.size = sizeof(zero); \
+		return zero; \
+	}())
+#define ASYNC_INIT_ZERO {}
+#else
+#define ASYNC_INIT_SIZE(type) {.size = sizeof(type)}
+#define ASYNC_INIT_ZERO {0}
+#endif
+
 /* What the library exports; everything else in it is hidden. */
 #define ASYNC_EXPORT __attribute__((visibility("default")))
 /* Whoever ignores -ECANCELED cannot be stopped, so a call that suspends must have its result looked at. */

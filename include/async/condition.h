@@ -27,9 +27,9 @@ struct async_condition {
 	struct async_waiters waiters;
 };
 
-#define ASYNC_CONDITION_INIT {0}
+#define ASYNC_CONDITION_INIT ASYNC_INIT_ZERO
 /* A condition on `lock`, which several can share. */
-#define ASYNC_CONDITION_INIT_WITH(lock) {(lock), ASYNC_LOCK_INIT, {0}}
+#define ASYNC_CONDITION_INIT_WITH(lock) {(lock), ASYNC_LOCK_INIT, ASYNC_INIT_ZERO}
 
 ASYNC_BEGIN_DECLS
 

@@ -33,7 +33,7 @@ struct async_connection_options {
 	const struct async_stream_options *stream;
 };
 
-#define ASYNC_CONNECTION_OPTIONS_INIT {.size = sizeof(struct async_connection_options)}
+#define ASYNC_CONNECTION_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_connection_options)
 
 ASYNC_BEGIN_DECLS
 

@@ -21,7 +21,7 @@ struct async_event {
 	struct async_waiters waiters;
 };
 
-#define ASYNC_EVENT_INIT {0}
+#define ASYNC_EVENT_INIT ASYNC_INIT_ZERO
 
 ASYNC_BEGIN_DECLS
 

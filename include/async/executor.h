@@ -27,7 +27,7 @@ struct async_thread_pool_options {
 	void *initializer_arg;
 };
 
-#define ASYNC_THREAD_POOL_OPTIONS_INIT {.size = sizeof(struct async_thread_pool_options)}
+#define ASYNC_THREAD_POOL_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_thread_pool_options)
 
 /*
  * A pool of threads; none is started yet. Any loop's tasks may use it.
@@ -43,7 +43,7 @@ struct async_job_options {
 	bool slow;              /* takes long: such jobs never occupy more than half of the threads of a pool */
 };
 
-#define ASYNC_JOB_OPTIONS_INIT {.size = sizeof(struct async_job_options)}
+#define ASYNC_JOB_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_job_options)
 
 /*
  * Has a worker call `fn(arg)`; NULL is the default executor.

@@ -48,7 +48,7 @@ struct async_executor_ops {
 	size_t (*workers)(void *data);
 };
 
-#define ASYNC_EXECUTOR_OPS_INIT {.size = sizeof(struct async_executor_ops)}
+#define ASYNC_EXECUTOR_OPS_INIT ASYNC_INIT_SIZE(struct async_executor_ops)
 
 /*
  * An executor that works by `ops`, which is copied.

@@ -38,7 +38,7 @@ struct async_group {
 	bool waiting;
 };
 
-#define ASYNC_GROUP_INIT {0}
+#define ASYNC_GROUP_INIT ASYNC_INIT_ZERO
 
 ASYNC_BEGIN_DECLS
 

@@ -27,7 +27,7 @@ struct async_lock {
 	uint64_t holder; /* the id of that task: stays after the release */
 };
 
-#define ASYNC_LOCK_INIT {0}
+#define ASYNC_LOCK_INIT ASYNC_INIT_ZERO
 
 ASYNC_BEGIN_DECLS
 

@@ -62,6 +62,6 @@ struct async_options {
 	bool dump_on_sigquit;        /* async_run: SIGQUIT, where its action is the default, first says what tasks do */
 };
 
-#define ASYNC_OPTIONS_INIT {.size = sizeof(struct async_options)}
+#define ASYNC_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_options)
 
 #endif

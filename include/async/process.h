@@ -52,7 +52,7 @@ struct async_process_options {
 	pid_t group_id;
 };
 
-#define ASYNC_PROCESS_OPTIONS_INIT {.size = sizeof(struct async_process_options)}
+#define ASYNC_PROCESS_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_process_options)
 
 ASYNC_BEGIN_DECLS
 

@@ -46,7 +46,7 @@ struct async_process_pool_options {
 	bool allow_threads;
 };
 
-#define ASYNC_PROCESS_POOL_OPTIONS_INIT {.size = sizeof(struct async_process_pool_options)}
+#define ASYNC_PROCESS_POOL_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_process_pool_options)
 
 /*
  * A pool of processes. One child is forked, the fork server, which has one thread and makes every worker when it is

@@ -41,7 +41,7 @@ struct async_queue_options {
 	async_queue_drop *drop;       /* gets what an immediate shutdown or async_queue_free finds inside */
 };
 
-#define ASYNC_QUEUE_OPTIONS_INIT {.size = sizeof(struct async_queue_options)}
+#define ASYNC_QUEUE_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_queue_options)
 
 ASYNC_BEGIN_DECLS
 

@@ -44,7 +44,7 @@ struct async_runner {
 	int state;
 };
 
-#define ASYNC_RUNNER_INIT {0}
+#define ASYNC_RUNNER_INIT ASYNC_INIT_ZERO
 
 /*
  * Makes the loop of a runner; `options` NULL for the defaults.

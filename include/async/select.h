@@ -52,12 +52,28 @@ struct async_select_case {
 	intptr_t result;
 };
 
+#ifdef __cplusplus
+static inline struct async_select_case async_case(enum async_select_kind kind, async_queue *queue, void *item,
+						  async_future *future, int fd, short events, async_time when)
+{
+	struct async_select_case made = {kind, queue, item, 0, future, fd, events, when, 0};
+
+	return made;
+}
+#define ASYNC_CASE_GET(from) async_case(ASYNC_SELECT_GET, (from), NULL, NULL, 0, 0, 0)
+#define ASYNC_CASE_PUT(into, what) async_case(ASYNC_SELECT_PUT, (into), (what), NULL, 0, 0, 0)
+#define ASYNC_CASE_FUTURE(awaited) async_case(ASYNC_SELECT_FUTURE, NULL, NULL, (awaited), 0, 0, 0)
+#define ASYNC_CASE_POLL(descriptor, wanted) async_case(ASYNC_SELECT_POLL, NULL, NULL, NULL, (descriptor), (wanted), 0)
+#define ASYNC_CASE_DEADLINE(time) async_case(ASYNC_SELECT_DEADLINE, NULL, NULL, NULL, 0, 0, (time))
+#define ASYNC_CASE_DEFAULT async_case(ASYNC_SELECT_DEFAULT, NULL, NULL, NULL, 0, 0, 0)
+#else
 #define ASYNC_CASE_GET(from) {.kind = ASYNC_SELECT_GET, .queue = (from)}
 #define ASYNC_CASE_PUT(into, what) {.kind = ASYNC_SELECT_PUT, .queue = (into), .item = (what)}
 #define ASYNC_CASE_FUTURE(awaited) {.kind = ASYNC_SELECT_FUTURE, .future = (awaited)}
 #define ASYNC_CASE_POLL(descriptor, wanted) {.kind = ASYNC_SELECT_POLL, .fd = (descriptor), .events = (wanted)}
 #define ASYNC_CASE_DEADLINE(time) {.kind = ASYNC_SELECT_DEADLINE, .when = (time)}
 #define ASYNC_CASE_DEFAULT {.kind = ASYNC_SELECT_DEFAULT}
+#endif
 
 ASYNC_BEGIN_DECLS
 

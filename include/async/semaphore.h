@@ -27,8 +27,8 @@ struct async_semaphore {
 	struct async_waiters woken; /* have a permit, and did not run yet */
 };
 
-#define ASYNC_SEMAPHORE_INIT(permits) {(permits), SIZE_MAX, {0}, {0}}
-#define ASYNC_BOUNDED_SEMAPHORE_INIT(permits) {(permits), (permits), {0}, {0}}
+#define ASYNC_SEMAPHORE_INIT(permits) {(permits), SIZE_MAX, ASYNC_INIT_ZERO, ASYNC_INIT_ZERO}
+#define ASYNC_BOUNDED_SEMAPHORE_INIT(permits) {(permits), (permits), ASYNC_INIT_ZERO, ASYNC_INIT_ZERO}
 
 ASYNC_BEGIN_DECLS
 

@@ -67,7 +67,7 @@ struct async_server_options {
 	const struct async_options *loop_options;  /* of the further loops; default those of this one */
 };
 
-#define ASYNC_SERVER_OPTIONS_INIT {.size = sizeof(struct async_server_options)}
+#define ASYNC_SERVER_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_server_options)
 
 /* What a server does. The caller sets `size` to sizeof(struct async_server_stats) before the call. */
 struct async_server_stats {

@@ -36,7 +36,7 @@ struct async_stream_options {
 	bool keep_fd;      /* closing the stream leaves the descriptor open: for standard input and output */
 };
 
-#define ASYNC_STREAM_OPTIONS_INIT {.size = sizeof(struct async_stream_options)}
+#define ASYNC_STREAM_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_stream_options)
 
 ASYNC_BEGIN_DECLS
 

@@ -29,7 +29,7 @@ struct async_task_options {
 	bool eager;             /* the body runs inside the creating call until it first suspends */
 };
 
-#define ASYNC_TASK_OPTIONS_INIT {.size = sizeof(struct async_task_options)}
+#define ASYNC_TASK_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_task_options)
 #define ASYNC_TASK_NAME_MAX 64
 
 /*

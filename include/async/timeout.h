@@ -24,7 +24,7 @@ struct async_timeout {
 	int state;
 };
 
-#define ASYNC_TIMEOUT_INIT {0}
+#define ASYNC_TIMEOUT_INIT ASYNC_INIT_ZERO
 
 ASYNC_BEGIN_DECLS
 

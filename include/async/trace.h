@@ -33,7 +33,7 @@ struct async_trace_options {
 	bool on_exit;       /* at exit(3) */
 };
 
-#define ASYNC_TRACE_OPTIONS_INIT {.size = sizeof(struct async_trace_options)}
+#define ASYNC_TRACE_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_trace_options)
 
 /* A line of the trace. */
 enum async_trace_track {

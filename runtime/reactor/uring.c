@@ -181,7 +181,7 @@ static int wait_without_ring(struct uring *u, int64_t timeout)
 	int n = (int)SYS("ppoll", ppoll(&pfd, 1, timeout < 0 ? NULL : &ts, NULL));
 
 	if (n > 0 && read(u->base.wake_fd, &u->wake_value, sizeof(u->wake_value)) > 0)
-		ORDER_ACQUIRE(&u->base);
+		order_acquire(&u->base);
 	return n < 0 && n != -EINTR ? n : 0;
 }
 
