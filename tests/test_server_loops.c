@@ -213,6 +213,39 @@ static intptr_t share_a_path(void *arg)
 	return 0;
 }
 
+static intptr_t wake_one(void *arg)
+{
+	struct async_server_options options = ASYNC_SERVER_OPTIONS_INIT;
+	async_server *server;
+
+	(void)arg;
+	reset();
+	options.loops = 6;
+	assert_int_equal(async_local_set(&creator, NULL, NULL), 0);
+	assert_int_equal(async_start_unix_server(unix_name(true), answer, NULL, &options, &server), 0);
+	fault_count("accept4");
+	for (int i = 0; i < CLIENTS; i++) {
+		int client = connect_unix(unix_path);
+
+		talk(client);
+		assert_int_equal(async_close(client), 0);
+		while (now > 0)
+			assert_int_equal(async_sleep(ASYNC_MS / 10), 0);
+	}
+	/* Whoever is woken accepts until there is none: two calls. Each that was woken in vain made one more. */
+	assert_in_range(fault_disarm(), CLIENTS, 3 * CLIENTS);
+	assert_int_equal(served, CLIENTS);
+	/* And they take turns. */
+	assert_true(seen_count > 1);
+	return async_server_close(server);
+}
+
+static void a_connection_wakes_one_loop(void **state)
+{
+	(void)state;
+	run(wake_one, NULL);
+}
+
 static void loops_share_a_path(void **state)
 {
 	(void)state;
@@ -398,6 +431,7 @@ int main(void)
 		TEST(aborting_reaches_all_loops),
 		TEST(limits_count_over_all_loops),
 		TEST(loops_share_a_path),
+		TEST(a_connection_wakes_one_loop),
 		TEST(what_is_left_in_a_loop_is_cancelled),
 		TEST(starting_and_ending_at_once),
 		TEST(a_loop_that_closes_ends_the_others),

@@ -659,17 +659,34 @@ static uint64_t calls_made(void)
 	return stats.system_calls;
 }
 
+/* Begins to wait, and gives the system calls that it took in the time that it is watched. What was full may have got
+ * room, as TCP acknowledges late: then once more. */
+static uint64_t watch_waiting(const struct row *row, struct scene *s, async_task **ret_task)
+{
+	for (int tries = 0;; tries++) {
+		begin(row, s);
+		async_task *task = async_create_task(row->call, s);
+		uint64_t before = calls_made();
+
+		assert_int_equal(async_sleep(WINDOW), 0);
+		uint64_t calls = calls_made() - before;
+		if (tries == 5 || !async_done(task)) {
+			*ret_task = task;
+			return calls;
+		}
+		assert_true(async_await(task) > 0);
+		finish(s);
+	}
+}
+
 static intptr_t wait_quietly(void *arg)
 {
 	(void)arg;
 	for (size_t i = 0; i < countof(rows); i++) {
 		struct scene s;
+		async_task *task;
+		uint64_t calls = watch_waiting(&rows[i], &s, &task);
 
-		begin(&rows[i], &s);
-		async_task *task = async_create_task(rows[i].call, &s);
-		uint64_t before = calls_made();
-		assert_int_equal(async_sleep(WINDOW), 0);
-		uint64_t calls = calls_made() - before;
 		if (async_done(task) || calls > CALLS_MAX)
 			fail_msg("%s: %s, %lu system calls", rows[i].name, async_done(task) ? "does not wait" : "waits",
 				 (unsigned long)calls);

@@ -25,8 +25,11 @@
 
 ASYNC_BEGIN_DECLS
 
-/* open(2) with O_CLOEXEC; `mode` counts with O_CREAT. Opening a FIFO waits for its other end in a thread: open it with
- * O_NONBLOCK. Returns: the descriptor. */
+/*
+ * open(2) with O_CLOEXEC; `mode` counts with O_CREAT. Opening a FIFO waits for its other end, unless with O_NONBLOCK or
+ * O_RDWR, in the task alone: it can be cancelled. That the other end has come is noticed after at most 32 ms.
+ * Returns: the descriptor.
+ */
 ASYNC_EXPORT ASYNC_MUST_CHECK int async_open(const char *path, int flags, mode_t mode);
 /* The same from a directory on. */
 ASYNC_EXPORT ASYNC_MUST_CHECK int async_openat(int dirfd, const char *path, int flags, mode_t mode);

@@ -43,6 +43,9 @@ typedef struct async_server async_server;
  * with one that says that the connection is broken or given up (-ECANCELED, -ECONNRESET, -EPIPE, -ETIMEDOUT) it is
  * aborted; with any other it is closed, what was written is sent first. Another negative result is also reported to
  * the error handler.
+ * If there is input that the function has not read, the kernel would reset the connection and the peer would lose what
+ * it has not got: so the connection lingers. The peer is told that this was all, and what it still sends is dropped,
+ * until it ends too or a limit is reached. It counts among those that are served as long, and a cancellation ends it.
  * Thread: with the option `loops`, functions of several connections run at the same time, in different threads.
  */
 typedef intptr_t async_connection_fn(async_stream *stream, void *arg);
@@ -65,6 +68,11 @@ struct async_server_options {
 	size_t stack_size;      /* of the connections' tasks; default the loop's */
 	const struct async_stream_options *stream; /* of the connections; copied */
 	const struct async_options *loop_options;  /* of the further loops; default those of this one */
+	/* When a function has returned and input is unread, the connection lingers (see async_connection_fn): at most
+	 * so long after everything was sent, default 30 s, negative: not at all; */
+	async_time linger_time;
+	async_time linger_timeout; /* so long while nothing comes; default 5 s */
+	size_t linger_size;        /* and until so many bytes were dropped; default 16 MiB */
 };
 
 #define ASYNC_SERVER_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_server_options)

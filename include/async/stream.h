@@ -110,7 +110,9 @@ ASYNC_EXPORT ASYNC_MUST_CHECK int async_stream_drain(async_stream *stream);
 ASYNC_EXPORT int async_stream_write_eof(async_stream *stream);
 
 /*
- * Sends what was written, closes the descriptor and frees the stream. Tasks that wait on it get -EBADF.
+ * Sends what was written, closes the descriptor and frees the stream. Tasks that wait on it get -EBADF. A socket with
+ * unread input is reset by the kernel then, and the peer may lose the end of what was sent: read until the end before,
+ * after async_stream_write_eof, as servers do for their connections.
  * Suspends: until all is sent or cannot be. Cancel: what is left is dropped, as async_stream_abort does.
  * Returns: 0; why not all could be sent; -ECANCELED; -EBADF (aborted meanwhile); -EBUSY (another task closes it),
  * -EPERM, -EINVAL. The stream is gone on every return but the last three.

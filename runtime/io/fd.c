@@ -165,15 +165,24 @@ ssize_t async_writev(int fd, const struct iovec *parts, int count)
 	return transfer_parts(OP_WRITEV, fd, parts, count);
 }
 
-int async_poll(int fd, short events)
+static int poll_for(int fd, short events, int flags)
 {
 	struct fd_wait waiting;
 
-	if (!events)
-		return -EINVAL;
 	op_init(&waiting.op, OP_POLL, fd, NULL, 0);
 	waiting.op.events = events;
+	waiting.op.flags = flags;
 	return (int)fd_perform(&waiting);
+}
+
+int async_poll(int fd, short events)
+{
+	return events ? poll_for(fd, events, 0) : -EINVAL;
+}
+
+int fd_poll_exclusively(int fd, short events)
+{
+	return poll_for(fd, events, OP_EXCLUSIVE);
 }
 
 /* Waits for what was pending, come what may: the descriptor must not be closed before. */

@@ -26,4 +26,7 @@ int64_t fd_perform_call(int fd, struct call *call);
 int64_t fd_perform_in(struct fd_wait *waiting);
 void fd_withdraw(struct fd_wait *waiting);
 
+/* As async_poll. Of those who wait so for one open file, in whatever loop, one is woken (OP_EXCLUSIVE). */
+int fd_poll_exclusively(int fd, short events);
+
 #endif

@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 
 #include "io/fd.h"
+#include "io/fifo.h"
 #include "reactor/call.h"
 
 static int64_t perform_on(int fd, struct call *call)
@@ -24,11 +25,15 @@ static int64_t perform_at(const char *path, struct call *call)
 
 int async_openat(int dirfd, const char *path, int flags, mode_t mode)
 {
+	struct call call = {
+		.code = CALL_OPENAT, .fd = dirfd, .path = path, .flags = flags | O_CLOEXEC, .mode = mode};
+
 	if (!path)
 		return -EINVAL;
+	call.no_fifo = fifo_open_waits(flags);
 	/* The directory of an absolute path means nothing. */
-	return (int)fd_perform_call(path[0] == '/' ? -1 : dirfd, &(struct call){
-		.code = CALL_OPENAT, .fd = dirfd, .path = path, .flags = flags | O_CLOEXEC, .mode = mode});
+	int fd = (int)fd_perform_call(path[0] == '/' ? -1 : dirfd, &call);
+	return call.no_fifo ? fifo_open(&call, fd) : fd;
 }
 
 int async_open(const char *path, int flags, mode_t mode)

@@ -51,6 +51,7 @@ struct async_stream {
 	uint8_t output;   /* enum stream_output */
 	bool keep_fd, is_socket, readable;
 	bool eof;         /* the kernel said so */
+	bool lingers;     /* its read is to end when all is sent */
 	bool writing;     /* `op` is with the reactor, and `sending` is the kernel's */
 
 	struct fd_wait *reading; /* of the task that is in a read */

@@ -72,6 +72,8 @@ static void end_output(async_stream *stream)
 		error = 0;
 	if (!stream->write_error)
 		stream->write_error = error;
+	if (stream->lingers && stream->reading)
+		fd_withdraw(stream->reading);
 }
 
 static void on_sent(struct op *op)

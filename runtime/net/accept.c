@@ -5,6 +5,9 @@
  * none from the others. What one connection needs is got step by step, and what was got is kept while it pauses for
  * the rest: a connection that the kernel has given us is not lost because there is no memory for it.
  *
+ * Of the listeners that share a socket one is woken for a connection. It is one that waits: who has no place, or pauses,
+ * does not, and looks by itself when that is over.
+ *
  * A connection's task is started eagerly: so it is known at once whether there was a stack for it.
  */
 #include <poll.h>
@@ -18,6 +21,7 @@
 #include "base/memory.h"
 #include "base/own_fd.h"
 #include "context/exceptions.h"
+#include "io/fd.h"
 #include "net/address.h"
 #include "net/server.h"
 
@@ -93,6 +97,8 @@ static intptr_t serve(void *arg)
 	connection->task = async_current_task();
 	list_append(&part->connections, &connection->link);
 	intptr_t result = FENCED_VALUE(server->fn(connection->stream, server->arg));
+	if (!is_broken(result) && stream_linger(connection->stream, &server->linger) == -ECANCELED && result >= 0)
+		result = -ECANCELED;
 	if (is_broken(result)) {
 		async_stream_abort(connection->stream);
 		result = result == -ECANCELED ? result : 0;
@@ -233,7 +239,9 @@ static int await_connection(const struct listener *listener)
 {
 	if (listener->next && listener->next->fd >= 0)
 		return 0;
-	int events = async_poll(listener->fd, POLLIN | POLLRDHUP);
+	short awaited = POLLIN | POLLRDHUP;
+	int events = listener->part->server->shares_listeners ? fd_poll_exclusively(listener->fd, awaited)
+							      : async_poll(listener->fd, awaited);
 	if (events < 0)
 		return events;
 	/* Somebody who shares it has shut it down: it stays readable, and accept(2) of a Unix socket says EAGAIN. */

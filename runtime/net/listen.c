@@ -27,6 +27,7 @@ static int sockets_make(struct sockets *sockets, size_t count, size_t loops)
 		return -ENOMEM;
 	sockets->count = count;
 	sockets->loops = loops;
+	sockets->shared = false;
 	for (size_t i = 0; i < count * loops; i++)
 		sockets->fds[i] = -1;
 	return 0;
@@ -314,6 +315,7 @@ int listen_unix(const char *path, const struct async_server_options *options, st
 		sockets_close(&sockets);
 		return error;
 	}
+	sockets.shared = sockets.loops > 1;
 	*ret_sockets = sockets;
 	*ret_path = bound;
 	return 0;
@@ -351,6 +353,7 @@ int listen_on(const int *fds, size_t count, const struct async_server_options *o
 		return -ENOMEM;
 	for (size_t i = 0; i < count && !error; i++)
 		error = adopt(fds[i], options);
+	sockets.shared = true;
 	if (!error)
 		error = share(fds, &sockets, 0);
 	if (error)

@@ -3,6 +3,7 @@
 #ifndef NET_LISTEN_H
 #define NET_LISTEN_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include <async/server.h>
@@ -11,6 +12,7 @@
 struct sockets {
 	int *fds; /* -1 where there is none (any more) */
 	size_t count, loops;
+	bool shared; /* a socket may be listened on by several loops, or by other processes */
 };
 
 /* A path of ours, as long as it is the same file. */

@@ -12,6 +12,10 @@
 #include "core/task.h"
 #include "core/schedule.h"
 
+#define LINGER_TIME (30 * ASYNC_S)
+#define LINGER_TIMEOUT (5 * ASYNC_S)
+#define LINGER_SIZE ((size_t)16 << 20)
+
 /* What parts share */
 
 void server_tell(async_server *server)
@@ -213,8 +217,15 @@ static int read_options(const struct async_server_options *given, struct async_s
 		options->backlog = SOMAXCONN;
 	if (options->loops == 0)
 		options->loops = 1;
+	if (options->linger_time == 0)
+		options->linger_time = LINGER_TIME;
+	if (options->linger_timeout == 0)
+		options->linger_timeout = LINGER_TIMEOUT;
+	if (options->linger_size == 0)
+		options->linger_size = LINGER_SIZE;
 	bool stack_ok = options->stack_size == 0 || stack_class_for(options->stack_size) >= 0;
-	bool valid = options->backlog > 0 && options->loops <= ASYNC_SERVER_LOOPS_MAX && options->mode <= 07777;
+	bool valid = options->backlog > 0 && options->loops <= ASYNC_SERVER_LOOPS_MAX && options->mode <= 07777 &&
+		     options->linger_timeout > 0;
 	return valid && stack_ok && !stream->keep_fd ? 0 : -EINVAL;
 }
 
@@ -284,7 +295,13 @@ static int serve_on(const struct request *request, struct sockets *sockets, cons
 		server->arg = request->arg;
 		server->options = request->options;
 		server->stream_options = request->stream;
+		server->linger = (struct linger_limits){
+			.time = request->options.linger_time,
+			.timeout = request->options.linger_timeout,
+			.size = request->options.linger_size,
+		};
 		server->listener_count = sockets->count;
+		server->shares_listeners = sockets->shared;
 		list_init(&server->hook.link);
 	}
 	while (!error && server->part_count < sockets->loops) {

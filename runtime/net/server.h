@@ -18,6 +18,7 @@
 
 #include "base/list.h"
 #include "core/loop.h"
+#include "io/stream_linger.h"
 #include "net/listen.h"
 
 enum server_state {
@@ -71,8 +72,10 @@ struct async_server {
 	void *arg;
 	struct async_server_options options; /* without pointers */
 	struct async_stream_options stream_options;
+	struct linger_limits linger;
 	struct unix_path path;
 	size_t listener_count, part_count;
+	bool shares_listeners; /* with others who wait for the same connections */
 	size_t waiting;       /* tasks in serve_forever, close and abort */
 	bool failed_to_start; /* nobody waits, or knows it: it frees itself */
 	struct async_event ended;

@@ -10,11 +10,22 @@
 #include "base/fault.h"
 #include "reactor/transfer.h"
 
+/* Without a FIFO, the other end of which may never come. */
+static int64_t open_file(const struct call *c)
+{
+	struct stat status;
+	int flags = c->flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
+
+	if (c->no_fifo && SYS("fstatat", fstatat(c->fd, c->path, &status, flags)) == 0 && S_ISFIFO(status.st_mode))
+		return CALL_WOULD_WAIT;
+	return SYS("openat", openat(c->fd, c->path, c->flags, c->mode));
+}
+
 static int64_t run_once(const struct call *c)
 {
 	switch ((enum call_code)c->code) {
 	case CALL_OPENAT:
-		return SYS("openat", openat(c->fd, c->path, c->flags, c->mode));
+		return open_file(c);
 	case CALL_PREADV:
 		return SYS("preadv", preadv(c->fd, c->parts, c->count, c->offset));
 	case CALL_PWRITEV:

@@ -29,7 +29,8 @@ enum call_code {
 	CALL_SENDFILE,
 };
 
-/* The result of these two where they have to wait for a pipe or a socket, not for a disk. */
+/* The result of these two where they have to wait for a pipe or a socket, not for a disk; and of CALL_OPENAT where it
+ * shall not wait for the other end of a FIFO. */
 #define CALL_WOULD_WAIT (-ERESTART)
 
 /* What each code uses of it is what its system call has. */
@@ -44,6 +45,7 @@ struct call {
 	int64_t offset; /* >= 0 with CALL_PREADV and CALL_PWRITEV */
 	int flags;
 	mode_t mode;
+	bool no_fifo; /* CALL_OPENAT: a FIFO is not opened. A ring opens it without waiting instead */
 	off_t *from, *to; /* of the two descriptors; NULL: the current position */
 	uint8_t kind, to_kind; /* enum fd_kind */
 };

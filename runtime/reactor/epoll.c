@@ -58,14 +58,16 @@ static struct epoll *epoll_of(struct reactor *r)
 	return container_of(r, struct epoll, base);
 }
 
-static int control(struct epoll *p, int how, int fd)
+static int control_for(struct epoll *p, int how, int fd, uint32_t events)
 {
-	struct epoll_event event = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
-		.data.u64 = (uint64_t)fd,
-	};
+	struct epoll_event event = {.events = events | EPOLLET, .data.u64 = (uint64_t)fd};
 
 	return (int)SYS("epoll_ctl", epoll_ctl(p->epoll_fd, how, fd, &event));
+}
+
+static int control(struct epoll *p, int how, int fd)
+{
+	return control_for(p, how, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI);
 }
 
 static bool is_tcp(const struct fd_entry *e)
@@ -89,6 +91,51 @@ static int watch(struct epoll *p, struct fd_entry *e)
 	e->tells_end = e->watched && is_tcp(e);
 	e->drained = false;
 	return err;
+}
+
+static bool has_waiting(const struct fd_entry *e)
+{
+	return !list_empty(&e->queue[QUEUE_POLL]) || !list_empty(&e->queue[QUEUE_READ]) ||
+	       !list_empty(&e->queue[QUEUE_WRITE]);
+}
+
+static void unwatch(struct epoll *p, struct fd_entry *e)
+{
+	(void)control(p, EPOLL_CTL_DEL, e->fd);
+	e->watched = e->exclusive = false;
+}
+
+/* Until the wait is over: one that is registered but does not wait would be woken instead of one that does. Each wait
+ * begins at the end of the row, so the wake-ups go round. */
+static int watch_exclusively(struct epoll *p, struct fd_entry *e)
+{
+	int err = control_for(p, EPOLL_CTL_ADD, e->fd, EPOLLIN | EPOLLOUT | EPOLLEXCLUSIVE);
+
+	e->watched = e->exclusive = err == 0;
+	e->tells_end = e->drained = false;
+	return err;
+}
+
+/* Has the events told that the operation waits for. */
+static int watch_for(struct epoll *p, struct fd_entry *e, const struct op *op)
+{
+	bool exclusive = op->code == OP_POLL && op->flags & OP_EXCLUSIVE;
+
+	if (e->watched && !e->exclusive)
+		return 0;
+	if (e->exclusive)
+		unwatch(p, e);
+	return exclusive && !has_waiting(e) ? watch_exclusively(p, e) : watch(p, e);
+}
+
+/* An operation of the entry waits no more. */
+static void settle_entry(struct epoll *p, struct fd_entry *e)
+{
+	if (has_waiting(e))
+		return;
+	list_remove(&e->link);
+	if (e->exclusive)
+		unwatch(p, e);
 }
 
 static bool is_plain_read(const struct op *op)
@@ -118,12 +165,6 @@ static int64_t try_op(struct epoll *p, struct fd_entry *e, struct op *op)
 	else if (result >= 0 && (op->code == OP_ACCEPT || op->code == OP_CONNECT))
 		connection_made(p, op, result);
 	return result;
-}
-
-static bool has_waiting(const struct fd_entry *e)
-{
-	return !list_empty(&e->queue[QUEUE_POLL]) || !list_empty(&e->queue[QUEUE_READ]) ||
-	       !list_empty(&e->queue[QUEUE_WRITE]);
 }
 
 /* Has the time told at `when`, if not earlier. */
@@ -206,8 +247,7 @@ static void try_entry(struct epoll *p, struct fd_entry *e, uint32_t events)
 		end_accepts(p, e);
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		try_queue(p, e, QUEUE_WRITE);
-	if (!has_waiting(e))
-		list_remove(&e->link);
+	settle_entry(p, e);
 }
 
 static void fail_waiting(struct epoll *p, struct fd_entry *e, int err)
@@ -219,10 +259,12 @@ static void fail_waiting(struct epoll *p, struct fd_entry *e, int err)
 
 static void check(struct epoll *p, struct fd_entry *e)
 {
-	int err = e->watched ? control(p, EPOLL_CTL_MOD, e->fd) : 0;
+	int err = e->watched && !e->exclusive ? control(p, EPOLL_CTL_MOD, e->fd) : 0;
 
-	if (err == 0)
+	if (err == 0 && !e->exclusive)
 		return;
+	if (e->exclusive)
+		unwatch(p, e);
 	e->watched = false;
 	int lost = fd_entry_identify(e);
 
@@ -328,8 +370,8 @@ static bool epoll_submit(struct reactor *r, struct fd_entry *e, struct op *op)
 		/* A worker must not be given what may wait for ever. */
 		if (e->kind == FD_FILE)
 			err = fd_entry_identify(e);
-		if (err == 0 && e->kind != FD_FILE && !e->watched)
-			err = watch(p, e);
+		if (err == 0 && e->kind != FD_FILE)
+			err = watch_for(p, e, op);
 		bool file = e->kind == FD_FILE || (err == -EPERM && fd_entry_identify(e) == 0);
 
 		if (file && op_suits_worker(op))
@@ -350,13 +392,13 @@ static bool epoll_submit(struct reactor *r, struct fd_entry *e, struct op *op)
 
 static bool epoll_cancel(struct reactor *r, struct op *op)
 {
+	struct epoll *p = epoll_of(r);
 	struct fd_entry *e = op->entry;
 
 	if (op->phase == IN_WORKER && !offload_withdraw(r, op))
 		return false;
 	reactor_take_back(r, op);
-	if (!has_waiting(e))
-		list_remove(&e->link);
+	settle_entry(p, e);
 	return true;
 }
 

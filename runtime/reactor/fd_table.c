@@ -137,5 +137,5 @@ void fd_entry_reset(struct fd_entry *e)
 		close(e->twin);
 	e->twin = -1;
 	e->kind = FD_UNKNOWN;
-	e->watched = e->tells_end = e->drained = false;
+	e->watched = e->exclusive = e->tells_end = e->drained = false;
 }

@@ -46,6 +46,7 @@ struct fd_entry {
 	uint8_t kind;              /* enum fd_kind */
 	bool direct;               /* a file with O_DIRECT, where no flag keeps a call from waiting for the disk */
 	bool watched;              /* epoll: registered */
+	bool exclusive;            /* epoll: for one wait, see OP_EXCLUSIVE */
 	bool tells_end;            /* epoll: a read that brings less than it could has brought all there was */
 	bool drained;              /* epoll: and it has: there is nothing until the next event */
 };

@@ -19,7 +19,7 @@
 #include "worker/pool.h"
 
 enum op_code {
-	OP_POLL,  /* `events` holds: the result is what holds */
+	OP_POLL,  /* `events` holds: the result is what holds. `flags` may be OP_EXCLUSIVE */
 	OP_READ,  /* read(2) at the current position */
 	OP_WRITE, /* write(2) at the current position, never a SIGPIPE; may write a part */
 	/* The same with several buffers: `buffer` is a struct msghdr that has parts and nothing else. */
@@ -43,6 +43,12 @@ enum op_code {
 #define OP_NO_EVENT (-ERESTART)
 #define OP_PAUSE_MIN 500000   /* ns */
 #define OP_PAUSE_MAX 32000000 /* ns */
+
+/*
+ * Of those who wait so for one open file, in whatever loop or process, an event wakes one that sleeps, in turns. Whoever
+ * is woken must do what there is to be done.
+ */
+#define OP_EXCLUSIVE 1
 
 enum op_state {
 	OP_IDLE,    /* the owner's */

@@ -9,6 +9,7 @@
  */
 #ifdef HAVE_LIBURING
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -207,11 +208,13 @@ static short readiness_of(const struct op *op)
 /* io_uring takes no wake-up for one that is about urgent data. Those of a socket are about its other bands, too. */
 static void prepare_poll(struct io_uring_sqe *sqe, const struct op *op)
 {
-	short events = readiness_of(op);
+	unsigned events = (unsigned short)readiness_of(op);
 
 	if (events & POLLPRI)
 		events |= POLLRDBAND;
-	io_uring_prep_poll_add(sqe, op->fd, (unsigned short)events);
+	if (op->code == OP_POLL && op->flags & OP_EXCLUSIVE)
+		events |= EPOLLEXCLUSIVE;
+	io_uring_prep_poll_add(sqe, op->fd, events);
 }
 
 static void prepare(struct io_uring_sqe *sqe, const struct fd_entry *e, const struct op *op)
