@@ -147,6 +147,10 @@ if [ ${#pages[@]} -gt 0 ]; then
 	done < <(comm -23 "$scratch/public" "$scratch/documented")
 fi
 
+while read -r name; do
+	grep -qw "$name" tests/test_fork.c || fail "$name is not in tests/test_fork.c: a forked child may not use it, or why may it?"
+done <"$scratch/public"
+
 ### Every file
 
 for file in "${c_files[@]}" "${scripts[@]}" "${other[@]}"; do

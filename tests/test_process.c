@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -314,6 +316,122 @@ static void test_communicate(void **state)
 	assert_int_equal(run_virtual(talks, NULL), 0);
 }
 
+struct talk {
+	async_process *process;
+	const char *input;
+	size_t limit;
+	struct async_process_output output;
+};
+
+static intptr_t talk(void *arg)
+{
+	struct talk *talk = arg;
+	size_t size = talk->input ? strlen(talk->input) : 0;
+
+	return async_process_communicate(talk->process, talk->input, size, talk->limit, &talk->output, NULL);
+}
+
+/* Nothing is lost when a limit ends it, be it of time or of size: another call goes on. */
+static intptr_t talks_on(void *arg)
+{
+	struct async_process_options options = piped();
+	struct talk mine = {.input = "one\ntwo\n", .limit = 1 << 20};
+	int gate[2];
+	char byte;
+
+	(void)arg;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate), 0);
+	/* Says on the gate, which it has as standard error, that it has written a line, and waits there. */
+	options.stdio[2] = (__typeof__(options.stdio[2])){ASYNC_STDIO_FD, gate[0]};
+	mine.process = shell("read a; echo $a; echo >&2; read go <&2; read b; echo $b; exit 3", &options);
+	async_task *task = async_create_task(talk, &mine);
+	assert_int_equal(async_read(gate[1], &byte, 1), 1);
+	int left = 1;
+	while (left > 0) {
+		assert_int_equal(ioctl(async_process_fd(mine.process, 1), FIONREAD, &left), 0);
+		give_way(1);
+	}
+	assert_int_equal(async_cancel(task, NULL), 1);
+	assert_int_equal(async_await(task), -ECANCELED);
+	mine.limit = 2;
+	assert_int_equal(async_await(async_create_task(talk, &mine)), -EALREADY);
+	mine.input = NULL;
+	assert_int_equal(async_await(async_create_task(talk, &mine)), -EMSGSIZE);
+	mine.limit = 100;
+	assert_null(mine.output.data);
+	task = async_create_task(talk, &mine);
+	give_way(5);
+	assert_int_equal(async_await(async_create_task(talk, &mine)), -EBUSY);
+	assert_int_equal(write(gate[1], "\n", 1), 1);
+	assert_int_equal(WEXITSTATUS((int)async_await(task)), 3);
+	assert_string_equal(mine.output.data, "one\ntwo\n");
+	assert_int_equal(mine.output.size, 8);
+	free(mine.output.data);
+	assert_int_equal(async_process_close(mine.process), 0);
+	/* What is never fetched goes with the process. */
+	mine.limit = 2;
+	mine.process = shell("echo text", &options);
+	assert_int_equal(async_await(async_create_task(talk, &mine)), -EMSGSIZE);
+	assert_int_equal(async_process_close(mine.process), 0);
+	close(gate[0]);
+	close(gate[1]);
+	return 0;
+}
+
+static void test_communicate_goes_on(void **state)
+{
+	(void)state;
+	assert_int_equal(run_virtual(talks_on, NULL), 0);
+}
+
+/* Somebody else keeps the pipes, and may fill them: the child's end, and a grace, is the end. */
+static intptr_t ends_in_time(void *arg)
+{
+	static const char *const scripts[] = {
+		"echo text; cat <&2 & exit 4",
+		"echo text; exec 3<&0; (while echo text; do :; done) & exit 4",
+	};
+	struct async_process_options options = piped();
+	int gate[2];
+
+	(void)arg;
+	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	options.stdio[0].kind = ASYNC_STDIO_NULL;
+	options.stdio[2] = (__typeof__(options.stdio[2])){ASYNC_STDIO_FD, gate[0]};
+	options.pipe_grace = -1;
+	async_process *process = NULL;
+	char *argv[] = {(char *)"true", NULL};
+	assert_int_equal(async_process_spawn("true", argv, &options, &process), -EINVAL);
+	options.pipe_grace = 10 * ASYNC_MS;
+	for (size_t i = 0; i < countof(scripts); i++) {
+		struct async_process_output output = {0};
+
+		process = shell(scripts[i], &options);
+		int status = async_process_communicate(process, NULL, 0, SIZE_MAX / 2, &output, NULL);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 4);
+		assert_int_equal(strncmp(output.data, "text\n", 5), 0);
+		assert_int_equal(async_process_fd(process, 1), -EBADF);
+		free(output.data);
+		assert_int_equal(async_process_close(process), 0);
+	}
+	close(gate[0]);
+	close(gate[1]);
+	return 0;
+}
+
+static void test_communicate_ends_in_time(void **state)
+{
+	struct async_options options = test_options();
+
+	(void)state;
+	options.clock = ASYNC_CLOCK_REAL;
+	assert_int_equal(run_with(ends_in_time, NULL, &options), 0);
+	fault_arm("pidfd_open child", 1, -ENOSYS);
+	assert_int_equal(run_with(ends_in_time, NULL, &options), 0);
+	fault_disarm();
+}
+
 /* Errors */
 
 static intptr_t fails(void *arg)
@@ -459,6 +577,8 @@ int main(void)
 		TEST(test_environment),
 		TEST(test_groups),
 		TEST(test_communicate),
+		TEST(test_communicate_goes_on),
+		TEST(test_communicate_ends_in_time),
 		TEST(test_bad_calls),
 		TEST(test_without_pidfd),
 		TEST(test_every_failure),

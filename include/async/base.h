@@ -87,6 +87,14 @@ typedef void async_destroy(void *arg);
 /* Disposes of a result that nobody took. Called for results >= 0 only: an error owns nothing. */
 typedef void async_drop(intptr_t result);
 
+/* For calls that a loop is going to make. Zero means the default in every field. */
+struct async_call_options {
+	size_t size;            /* sizeof(struct async_call_options) */
+	async_destroy *destroy; /* gets the argument if the call is never made */
+};
+
+#define ASYNC_CALL_OPTIONS_INIT {.size = sizeof(struct async_call_options)}
+
 ASYNC_BEGIN_DECLS
 
 /* The version of the library that runs, which may be newer than the header: "0.1.0". */

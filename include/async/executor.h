@@ -89,7 +89,8 @@ ASYNC_EXPORT async_future *async_executor_map(async_executor *executor, async_fn
 /*
  * Takes no more jobs. `cancel_futures`: those still queued are cancelled. `wait`: blocks this thread until the
  * running ones have ended and the workers are gone. May be called again, to wait.
- * Thread: any but the pool's own. Returns: 0; -EINVAL (NULL), -EDEADLK (`wait` in one of its own workers).
+ * Thread: any but the pool's own. Returns: 0; -EINVAL (NULL), -EDEADLK (`wait` in one of its own
+ * threads), -EPERM (an executor of the parent process, after fork or in a worker).
  */
 ASYNC_EXPORT int async_executor_shutdown(async_executor *executor, bool wait, bool cancel_futures);
 

@@ -79,6 +79,10 @@ ASYNC_EXPORT intptr_t async_error(async_future *future);
  * Returns: 0; -ENOMEM, -ESHUTDOWN (the loop is closed), -EINVAL, -EPERM.
  */
 ASYNC_EXPORT int async_add_done_callback(async_future *future, async_done_callback *fn, void *arg);
+/* The same with options (NULL: none). Either `fn` is called or `destroy`, once, in the loop's thread: inside
+ * async_remove_done_callback, or when the loop closes, or before a call that fails returns. */
+ASYNC_EXPORT int async_add_done_callback_with(async_future *future, async_done_callback *fn, void *arg,
+					      const struct async_call_options *options);
 
 /* Takes back every callback added with this `fn` and `arg` that has not been scheduled.
  * Returns: how many; -EINVAL, -EPERM. */

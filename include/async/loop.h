@@ -36,8 +36,8 @@ ASYNC_EXPORT int async_loop_new(const struct async_options *options, async_loop 
  * Ends a loop: what is queued is dropped without running, tasks that are left are abandoned where they wait
  * (cancel and await them first, as async_run does), they and pending futures are done with -ESHUTDOWN, operations
  * are withdrawn from the kernel. In debug mode names what was leaked. Closing a closed loop is nothing to do.
- * Returns: 0; -EBUSY (it runs), -EPERM (it runs in another thread, or another living thread ran it on io_uring and
- * left operations behind: only that can withdraw them).
+ * Returns: 0; -EBUSY (it runs, or this is a child that a task of it has forked), -EPERM (it runs in another thread, or
+ * another living thread ran it on io_uring and left operations behind: only that can withdraw them).
  */
 ASYNC_EXPORT int async_loop_close(async_loop *loop);
 
@@ -99,20 +99,40 @@ ASYNC_EXPORT int async_loop_call_at(async_loop *loop, async_time when, async_cal
 				    async_handle **ret_handle);
 
 /*
+ * The three with options (NULL: none). Either `fn` is called or `destroy`, once, in the loop's thread: inside
+ * async_handle_cancel, or when the loop closes, or before a call that fails returns.
+ */
+ASYNC_EXPORT int async_loop_call_soon_with(async_loop *loop, async_callback *fn, void *arg,
+					   const struct async_call_options *options, async_handle **ret_handle);
+ASYNC_EXPORT int async_loop_call_later_with(async_loop *loop, async_time delay, async_callback *fn, void *arg,
+					    const struct async_call_options *options, async_handle **ret_handle);
+ASYNC_EXPORT int async_loop_call_at_with(async_loop *loop, async_time when, async_callback *fn, void *arg,
+					 const struct async_call_options *options, async_handle **ret_handle);
+
+/*
  * As async_loop_call_soon, and wakes the loop if it waits.
- * Thread: any. Returns: 0; -ENOMEM, -EINVAL, -ESHUTDOWN (closed: the call will not be made).
+ * Thread: any. Returns: 0; -ENOMEM, -EINVAL, -ESHUTDOWN (closed: the call will not be made), -EPERM (a loop of the
+ * parent process after fork).
  */
 ASYNC_EXPORT int async_loop_call_soon_threadsafe(async_loop *loop, async_callback *fn, void *arg);
+/* The same with options (NULL: none). `destroy` is called in the thread that closes or frees the loop, or before a
+ * failed call returns, in this one. */
+ASYNC_EXPORT int async_loop_call_soon_threadsafe_with(async_loop *loop, async_callback *fn, void *arg,
+						      const struct async_call_options *options);
 
 /*
  * A handle that is scheduled by async_handle_post, as often as wanted.
  * Owns: the caller releases it. Returns: 0 with the handle in `*ret_handle`; -ENOMEM, -EINVAL, -ESHUTDOWN, -EPERM.
  */
 ASYNC_EXPORT int async_handle_new(async_loop *loop, async_callback *fn, void *arg, async_handle **ret_handle);
+/* The same with options (NULL: none). `destroy` is called when no call can come any more, however many there were: at
+ * the release, or after the call that is due then, or before a failed creation returns. */
+ASYNC_EXPORT int async_handle_new_with(async_loop *loop, async_callback *fn, void *arg,
+				       const struct async_call_options *options, async_handle **ret_handle);
 /*
  * Schedules a prepared handle and wakes its loop. Posts that come before the callback ran are one call.
  * Thread: any, and signal handlers: it allocates nothing. Returns: 0; -ESHUTDOWN (closed), -EINVAL (NULL, or
- * a handle that async_handle_new did not make).
+ * a handle that async_handle_new did not make), -EPERM (a loop of the parent process after fork).
  */
 ASYNC_EXPORT int async_handle_post(async_handle *handle);
 

@@ -50,6 +50,9 @@ struct async_process_options {
 	} stdio[3];            /* standard input, output, error */
 	enum async_process_group group;
 	pid_t group_id;
+	/* Nanoseconds that async_process_communicate reads on after the child's end where somebody else, a child of the
+	 * child, keeps a pipe open; default ASYNC_FOREVER: until all have closed it. */
+	async_time pipe_grace;
 };
 
 #define ASYNC_PROCESS_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_process_options)
@@ -96,9 +99,12 @@ struct async_process_output {
 /*
  * Writes `input` to the child's standard input and closes that, reads what it writes until the ends, at most `limit`
  * bytes of each, and waits for the child. What is no pipe is left out; outputs may be NULL.
- * Owns: the pipes are closed. Cancel: what was read is lost, the child lives on.
- * Returns: the status as above; -EMSGSIZE (more than `limit`), -ENOMEM, -ECANCELED, -EINVAL, -EPERM, and what reading
- * and writing say; a child that does not read its input is no error.
+ * When it fails, a limit of time among the reasons, nothing is lost: another call, without input, goes on with the same
+ * input and output where this one stopped.
+ * Owns: `input` is copied; the pipes are closed when it succeeds. Cancel: at once; the child lives on.
+ * Returns: the status as above; -EMSGSIZE (more than `limit`; another call may have a higher one), -EALREADY (input
+ * again), -EBUSY (another task is at it), -ENOMEM, -ECANCELED, -EINVAL, -EPERM, and what reading and writing say; a
+ * child that does not read its input is no error.
  */
 ASYNC_EXPORT ASYNC_MUST_CHECK int async_process_communicate(async_process *process, const void *input, size_t size,
 							    size_t limit, struct async_process_output *ret_output,

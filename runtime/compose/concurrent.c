@@ -9,6 +9,7 @@
 
 #include <limits.h>
 
+#include "base/forked.h"
 #include "base/memory.h"
 #include "base/versioned.h"
 #include "context/exceptions.h"
@@ -29,6 +30,7 @@ struct async_concurrent {
 	atomic_bool taken;
 	intptr_t result;
 	struct async_loop *loop; /* as long as it is pending */
+	unsigned forked;         /* when it was made: see base/forked.h */
 	const char *cancel_reason;
 
 	/* The loop's thread. */
@@ -136,6 +138,7 @@ static async_concurrent *make(async_loop *loop, async_fn *fn, void *arg, const s
 	if (!self)
 		return NULL;
 	self->loop = loop;
+	self->forked = forked;
 	self->fn = fn;
 	self->arg = arg;
 	self->options = *options;
@@ -208,6 +211,8 @@ intptr_t async_concurrent_result(async_concurrent *self, async_time timeout)
 
 		if (state == CONCURRENT_DONE)
 			break;
+		if (self->forked != forked)
+			return -EPERM;
 		if (deadline != ASYNC_FOREVER && (deadline == 0 || clock_now() >= deadline))
 			return -ETIMEDOUT;
 		if (loop_running == self->loop)
@@ -247,17 +252,19 @@ int async_concurrent_cancel(async_concurrent *self, const char *reason)
 {
 	if (!self)
 		return -EINVAL;
+	if (self->forked != forked)
+		return -EPERM;
 	if (is_done(self))
 		return 0;
-	/* Memory first: what is claimed cannot be given back. */
+	/* Memory first: what is claimed cannot be given back. The message has a reference. */
 	async_handle *message = handle_new_remote(self->loop, cancel_task, self, let_go);
 	if (!message)
 		return -ENOMEM;
+	atomic_fetch_add_explicit(&self->refs, 1, memory_order_relaxed);
 	if (!claim(self)) {
 		async_handle_release(message);
 		return 0;
 	}
-	atomic_fetch_add_explicit(&self->refs, 1, memory_order_relaxed);
 	self->cancel_reason = reason;
 	/* The post before the news: who hears it may end the loop. */
 	handle_post_remote(message);

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/memory.h"
+#include "base/versioned.h"
 #include "context/exceptions.h"
 #include "core/local.h"
 #include "core/loop.h"
@@ -13,6 +14,7 @@ struct done_callback {
 	async_future *future;
 	async_done_callback *fn;
 	void *arg;
+	async_destroy *destroy; /* gets `arg` if the call is never made; may be NULL */
 	struct locals *locals; /* of who added it */
 };
 
@@ -21,6 +23,7 @@ static void run_callback(struct entry *entry)
 	struct done_callback *callback = container_of(entry, struct done_callback, entry);
 	async_future *future = callback->future;
 	async_done_callback *fn = callback->fn;
+	async_destroy *destroy = callback->destroy;
 	void *arg = callback->arg;
 	struct locals *outer = locals_enter(callback->locals);
 
@@ -28,25 +31,39 @@ static void run_callback(struct entry *entry)
 	/* A loop that closes drops what is queued. */
 	if (atomic_load_explicit(&future->loop->refuses, memory_order_relaxed) == 0)
 		FENCED(fn(future, arg));
+	else if (destroy)
+		FENCED(destroy(arg));
 	locals_unref(locals_leave(outer));
 	future_release(future);
 }
 
-int async_add_done_callback(async_future *future, async_done_callback *fn, void *arg)
+static int check(const async_future *future, async_done_callback *fn)
 {
 	int error = future_check(future);
 
 	if (error || !fn)
 		return error ? error : -EINVAL;
 	/* An immortal one has no loop to call from. */
-	if (!future->loop)
-		return -EPERM;
-	if ((error = loop_check(future->loop)))
+	return future->loop ? loop_check(future->loop) : -EPERM;
+}
+
+int async_add_done_callback_with(async_future *future, async_done_callback *fn, void *arg,
+				 const struct async_call_options *given)
+{
+	struct async_call_options options = ASYNC_CALL_OPTIONS_INIT;
+	int error = given ? versioned_copy(&options, sizeof(options), given) : 0;
+
+	if (error)
 		return error;
-	struct done_callback *callback = mem_alloc(sizeof(*callback));
-	if (!callback)
-		return -ENOMEM;
-	*callback = (struct done_callback){.future = future, .fn = fn, .arg = arg, .locals = locals_capture()};
+	error = check(future, fn);
+	struct done_callback *callback = error ? NULL : mem_alloc(sizeof(*callback));
+	if (!callback) {
+		if (options.destroy)
+			options.destroy(arg);
+		return error ? error : -ENOMEM;
+	}
+	*callback = (struct done_callback){
+		.future = future, .fn = fn, .arg = arg, .destroy = options.destroy, .locals = locals_capture()};
 	callback->entry.kind = ENTRY_CALLBACK;
 	callback->entry.run = run_callback;
 	callback->watcher.entry = &callback->entry;
@@ -59,20 +76,35 @@ int async_add_done_callback(async_future *future, async_done_callback *fn, void 
 	return 0;
 }
 
+int async_add_done_callback(async_future *future, async_done_callback *fn, void *arg)
+{
+	return async_add_done_callback_with(future, fn, arg, NULL);
+}
+
 int async_remove_done_callback(async_future *future, async_done_callback *fn, void *arg)
 {
 	int error = future_check(future), removed = 0;
 
 	if (error)
 		return error;
-	list_for_each_safe(node, &future->watchers) {
-		struct entry *entry = list_entry(node, struct watcher, link)->entry;
+	/* Those found are taken out first: what destroys their arguments may do what it likes. */
+	struct list found = LIST_INIT(found), *node;
+	list_for_each_safe(at, &future->watchers) {
+		struct entry *entry = list_entry(at, struct watcher, link)->entry;
 		struct done_callback *callback = container_of(entry, struct done_callback, entry);
 
 		if (entry->run != run_callback || callback->fn != fn || callback->arg != arg)
 			continue;
-		list_remove(node);
+		list_remove(at);
+		list_append(&found, at);
+	}
+	while ((node = list_pop(&found))) {
+		struct entry *entry = list_entry(node, struct watcher, link)->entry;
+		struct done_callback *callback = container_of(entry, struct done_callback, entry);
+
 		locals_unref(callback->locals);
+		if (callback->destroy)
+			callback->destroy(arg);
 		mem_free(callback);
 		future_release(future);
 		removed++;

@@ -35,7 +35,8 @@ int future_check(const async_future *future)
 		return -EINVAL;
 	if (likely(future->loop == loop_running) || !future->loop)
 		return 0;
-	return atomic_load_explicit(&future->loop->running, memory_order_relaxed) ? -EPERM : 0;
+	bool elsewhere = atomic_load_explicit(&future->loop->running, memory_order_relaxed) || loop_forked(future->loop);
+	return elsewhere ? -EPERM : 0;
 }
 
 async_future *async_future_new(async_loop *loop, async_drop *drop)

@@ -88,7 +88,8 @@ async_future *future_alloc(struct async_loop *loop, const struct future_class *c
 /* Completes a pending future. Nothing runs inside. */
 void future_complete(async_future *future, intptr_t result);
 
-/* Whether this thread may use a future: 0, -EINVAL (NULL) or -EPERM (another thread's loop runs it). */
+/* Whether this thread may use a future: 0, -EINVAL (NULL) or -EPERM (another thread's loop runs it, or it is
+ * the parent process's). */
 int future_check(const async_future *future);
 
 /* Cancels, see cancel.c. True if it was pending. */

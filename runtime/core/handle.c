@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "base/memory.h"
+#include "base/versioned.h"
 #include "context/exceptions.h"
 #include "core/local.h"
 #include "core/loop.h"
@@ -26,7 +27,7 @@ struct async_handle {
 	struct async_loop *loop;
 	async_callback *fn;
 	void *arg;
-	async_destroy *destroy;    /* gets `arg` if a closed loop drops the call; may be NULL */
+	async_destroy *destroy;    /* gets `arg` when it is certain that no call has it or will; may be NULL */
 	struct locals *locals;     /* of who scheduled it */
 	unsigned refs;
 	uint8_t origin;
@@ -41,10 +42,20 @@ size_t handle_size(void)
 	return sizeof(struct async_handle);
 }
 
+static void destroy_arg(async_handle *handle)
+{
+	async_destroy *destroy = handle->destroy;
+
+	handle->destroy = NULL;
+	if (destroy)
+		destroy(handle->arg);
+}
+
 static void handle_unref(async_handle *handle)
 {
 	if (--handle->refs > 0)
 		return;
+	destroy_arg(handle);
 	if (handle->waker)
 		handle->loop->wakers--;
 	locals_unref(handle->locals);
@@ -58,6 +69,9 @@ static void call(async_handle *handle)
 {
 	struct locals *outer = locals_enter(handle->locals);
 
+	/* This is the only call, and `arg` its own. */
+	if (handle->origin != HANDLE_PREPARED)
+		handle->destroy = NULL;
 	FENCED(handle->fn(handle->arg));
 	handle->locals = locals_leave(outer);
 }
@@ -69,35 +83,53 @@ static void run_handle(struct entry *entry)
 	if (handle->origin == HANDLE_PREPARED)
 		/* A post from here on is another call. */
 		atomic_store(&handle->posted, false);
-	if (atomic_load_explicit(&handle->loop->refuses, memory_order_relaxed) != 0) {
-		if (handle->destroy)
-			FENCED(handle->destroy(handle->arg));
-	} else if (!handle->cancelled) {
+	else if (atomic_load_explicit(&handle->loop->refuses, memory_order_relaxed) != 0)
+		destroy_arg(handle);
+	if (!handle->cancelled && atomic_load_explicit(&handle->loop->refuses, memory_order_relaxed) == 0)
 		call(handle);
-	}
 	handle_unref(handle);
 }
 
-static void handle_init(async_handle *handle, async_loop *loop, async_callback *fn, void *arg,
+static void handle_init(async_handle *handle, async_loop *loop, async_callback *fn, void *arg, async_destroy *destroy,
 			enum handle_origin origin)
 {
-	*handle = (async_handle){.loop = loop, .fn = fn, .arg = arg, .refs = 1, .origin = (uint8_t)origin};
+	*handle = (async_handle){
+		.loop = loop, .fn = fn, .arg = arg, .destroy = destroy, .refs = 1, .origin = (uint8_t)origin};
 	handle->locals = locals_capture();
 	timer_init(&handle->timer, run_handle, ENTRY_CALLBACK);
 }
 
-/* A handle of the loop's thread that the schedule has a reference of, and the caller one if it wants one. */
-static int handle_make(async_loop *loop, async_callback *fn, void *arg, async_handle **wanted,
-		       async_handle **ret_handle)
+/* The caller's options; -EINVAL if they cannot be read. */
+static int get_options(const struct async_call_options *given, struct async_call_options *ret_options)
 {
-	int error = !loop || !fn ? -EINVAL : loop_check(loop);
+	*ret_options = (struct async_call_options)ASYNC_CALL_OPTIONS_INIT;
+	return given ? versioned_copy(ret_options, sizeof(*ret_options), given) : 0;
+}
+
+/* Nobody is going to call with this argument. */
+static int failed(int error, const struct async_call_options *options, void *arg)
+{
+	if (options->destroy)
+		options->destroy(arg);
+	return error;
+}
+
+/* A handle of the loop's thread that the schedule has a reference of, and the caller one if it wants one. */
+static int handle_make(async_loop *loop, async_callback *fn, void *arg, const struct async_call_options *given,
+		       async_handle **wanted, async_handle **ret_handle)
+{
+	struct async_call_options options;
+	int error = get_options(given, &options);
 
 	if (error)
 		return error;
+	error = !loop || !fn ? -EINVAL : loop_check(loop);
+	if (error)
+		return failed(error, &options, arg);
 	async_handle *handle = slab_alloc(&loop->handle_slab);
 	if (!handle)
-		return -ENOMEM;
-	handle_init(handle, loop, fn, arg, HANDLE_LOCAL);
+		return failed(-ENOMEM, &options, arg);
+	handle_init(handle, loop, fn, arg, options.destroy, HANDLE_LOCAL);
 	if (wanted) {
 		handle->refs++;
 		*wanted = handle;
@@ -106,10 +138,11 @@ static int handle_make(async_loop *loop, async_callback *fn, void *arg, async_ha
 	return 0;
 }
 
-int async_loop_call_soon(async_loop *loop, async_callback *fn, void *arg, async_handle **ret_handle)
+int async_loop_call_soon_with(async_loop *loop, async_callback *fn, void *arg,
+			      const struct async_call_options *options, async_handle **ret_handle)
 {
 	async_handle *handle;
-	int error = handle_make(loop, fn, arg, ret_handle, &handle);
+	int error = handle_make(loop, fn, arg, options, ret_handle, &handle);
 
 	if (error)
 		return error;
@@ -118,10 +151,16 @@ int async_loop_call_soon(async_loop *loop, async_callback *fn, void *arg, async_
 	return 0;
 }
 
-int async_loop_call_at(async_loop *loop, async_time when, async_callback *fn, void *arg, async_handle **ret_handle)
+int async_loop_call_soon(async_loop *loop, async_callback *fn, void *arg, async_handle **ret_handle)
+{
+	return async_loop_call_soon_with(loop, fn, arg, NULL, ret_handle);
+}
+
+int async_loop_call_at_with(async_loop *loop, async_time when, async_callback *fn, void *arg,
+			    const struct async_call_options *options, async_handle **ret_handle)
 {
 	async_handle *handle, *wanted;
-	int error = handle_make(loop, fn, arg, &wanted, &handle);
+	int error = handle_make(loop, fn, arg, options, &wanted, &handle);
 
 	if (error)
 		return error;
@@ -142,11 +181,22 @@ int async_loop_call_at(async_loop *loop, async_time when, async_callback *fn, vo
 	return 0;
 }
 
+int async_loop_call_at(async_loop *loop, async_time when, async_callback *fn, void *arg, async_handle **ret_handle)
+{
+	return async_loop_call_at_with(loop, when, fn, arg, NULL, ret_handle);
+}
+
+int async_loop_call_later_with(async_loop *loop, async_time delay, async_callback *fn, void *arg,
+			       const struct async_call_options *options, async_handle **ret_handle)
+{
+	async_time when = loop ? clock_add(loop_now(loop), delay < 0 ? 0 : delay) : 0;
+
+	return async_loop_call_at_with(loop, when, fn, arg, options, ret_handle);
+}
+
 int async_loop_call_later(async_loop *loop, async_time delay, async_callback *fn, void *arg, async_handle **ret_handle)
 {
-	if (!loop)
-		return -EINVAL;
-	return async_loop_call_at(loop, clock_add(loop_now(loop), delay < 0 ? 0 : delay), fn, arg, ret_handle);
+	return async_loop_call_later_with(loop, delay, fn, arg, NULL, ret_handle);
 }
 
 /* Lock-free and without allocation: this runs in signal handlers. */
@@ -189,10 +239,8 @@ async_handle *handle_new_remote(async_loop *loop, async_callback *fn, void *arg,
 {
 	async_handle *handle = mem_alloc(sizeof(*handle));
 
-	if (handle) {
-		handle_init(handle, loop, fn, arg, HANDLE_REMOTE);
-		handle->destroy = destroy;
-	}
+	if (handle)
+		handle_init(handle, loop, fn, arg, destroy, HANDLE_REMOTE);
 	return handle;
 }
 
@@ -201,17 +249,27 @@ void handle_post_remote(async_handle *handle)
 	inbox_push(handle);
 }
 
-int async_loop_call_soon_threadsafe(async_loop *loop, async_callback *fn, void *arg)
+int async_loop_call_soon_threadsafe_with(async_loop *loop, async_callback *fn, void *arg,
+					 const struct async_call_options *given)
 {
-	int refuses = loop && fn ? atomic_load(&loop->refuses) : -EINVAL;
+	struct async_call_options options;
+	int error = get_options(given, &options);
 
-	if (refuses)
-		return refuses;
-	async_handle *handle = handle_new_remote(loop, fn, arg, NULL);
+	if (error)
+		return error;
+	error = loop && fn ? atomic_load(&loop->refuses) : -EINVAL;
+	if (error)
+		return failed(error, &options, arg);
+	async_handle *handle = handle_new_remote(loop, fn, arg, options.destroy);
 	if (!handle)
-		return -ENOMEM;
+		return failed(-ENOMEM, &options, arg);
 	handle_post_remote(handle);
 	return 0;
+}
+
+int async_loop_call_soon_threadsafe(async_loop *loop, async_callback *fn, void *arg)
+{
+	return async_loop_call_soon_threadsafe_with(loop, fn, arg, NULL);
 }
 
 int handle_prepare(async_loop *loop, async_callback *fn, void *arg, bool waker, async_handle **ret_handle)
@@ -223,16 +281,31 @@ int handle_prepare(async_loop *loop, async_callback *fn, void *arg, bool waker, 
 	async_handle *handle = mem_alloc(sizeof(*handle));
 	if (!handle)
 		return -ENOMEM;
-	handle_init(handle, loop, fn, arg, HANDLE_PREPARED);
+	handle_init(handle, loop, fn, arg, NULL, HANDLE_PREPARED);
 	handle->waker = waker;
 	loop->wakers += waker;
 	*ret_handle = handle;
 	return 0;
 }
 
+int async_handle_new_with(async_loop *loop, async_callback *fn, void *arg, const struct async_call_options *given,
+			  async_handle **ret_handle)
+{
+	struct async_call_options options;
+	int error = get_options(given, &options);
+
+	if (error)
+		return error;
+	error = handle_prepare(loop, fn, arg, true, ret_handle);
+	if (error)
+		return failed(error, &options, arg);
+	(*ret_handle)->destroy = options.destroy;
+	return 0;
+}
+
 int async_handle_new(async_loop *loop, async_callback *fn, void *arg, async_handle **ret_handle)
 {
-	return handle_prepare(loop, fn, arg, true, ret_handle);
+	return async_handle_new_with(loop, fn, arg, NULL, ret_handle);
 }
 
 int async_handle_post(async_handle *handle)
@@ -249,9 +322,12 @@ int async_handle_post(async_handle *handle)
 
 void async_handle_cancel(async_handle *handle)
 {
-	if (!handle || handle->cancelled)
+	if (!handle || handle->cancelled || loop_forked(handle->loop))
 		return;
 	handle->cancelled = true;
+	/* The argument of a prepared one may be in use: by the callback that cancels it. */
+	if (handle->origin != HANDLE_PREPARED)
+		destroy_arg(handle);
 	if (!heap_has(&handle->timer.node))
 		return;
 	timer_disarm(handle->loop, &handle->timer);

@@ -195,7 +195,9 @@ int async_loop_close(async_loop *loop)
 		return 0;
 	if (atomic_load(&loop->running))
 		return loop == loop_running ? -EBUSY : -EPERM;
-	bool forked = atomic_load(&loop->refuses) == -EPERM;
+	if (loop->stood_on)
+		return -EBUSY;
+	bool forked = loop_forked(loop);
 	if (loop->reactor && !forked && reactor_take_over(loop->reactor) < 0)
 		return -EPERM;
 	struct thread_guard guard;
@@ -274,7 +276,8 @@ async_loop *async_get_event_loop(void)
 		return loop;
 	pthread_once(&once, make_own_loop_key);
 	loop = pthread_getspecific(own_loop_key);
-	if (!loop && async_loop_new(NULL, &loop) == 0)
+	/* A child process gets one of its own; its parent's stays where futures and the like may know of it. */
+	if ((!loop || loop_forked(loop)) && async_loop_new(NULL, &loop) == 0)
 		pthread_setspecific(own_loop_key, loop);
 	return loop;
 }

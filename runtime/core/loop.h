@@ -116,6 +116,7 @@ struct async_loop {
 	atomic_bool stopping;
 	const async_future *until;     /* the run ends when it is done; NULL: it does not end by itself */
 	atomic_int refuses;            /* 0, -ESHUTDOWN once closed, -EPERM in a forked child */
+	bool stood_on;                 /* in a forked child: by the thread that is there */
 	bool single;                   /* exactly one iteration was asked for */
 	int poll_fd, timer_fd;         /* for embedding; -1 until asked for */
 	async_time timer_fd_at;        /* what it is set to */
@@ -151,6 +152,12 @@ static always_inline int loop_check(const struct async_loop *loop)
 	if (likely(loop == loop_running))
 		return 0;
 	return atomic_load_explicit(&loop->running, memory_order_relaxed) ? -EPERM : 0;
+}
+
+/* True for a loop of the parent process. */
+static inline bool loop_forked(const struct async_loop *loop)
+{
+	return atomic_load_explicit(&loop->refuses, memory_order_relaxed) == -EPERM;
 }
 
 /* The switch that an option stands for on this machine. */

@@ -32,7 +32,14 @@ static void refuse_in_child(void)
 		if (atomic_load(&loop->refuses) == 0)
 			atomic_store(&loop->refuses, -EPERM);
 		atomic_store(&loop->running, false);
+		/* Nobody sleeps in it here. Whoever tells it news all the same does not wake the parent's. */
+		atomic_store(&loop->wake_state, LOOP_NOTIFIED);
+		/* Nor is any thread about to. */
+		atomic_store(&loop->notifying, 0);
 	}
+	/* This is the stack of a task of it, or of a callback. */
+	if (loop_running)
+		loop_running->stood_on = true;
 	loop_running = NULL;
 	thread_id = 0;
 	unlock_loops();

@@ -97,7 +97,8 @@ intptr_t async_loop_run_until_complete(async_loop *loop, async_future *future)
 		async_release(future);
 		return -EINVAL;
 	}
-	if (!future->loop || (future->loop == loop && future_done(future) && atomic_load(&loop->refuses))) {
+	if (!future->loop || (future->loop == loop && future_done(future) &&
+			      atomic_load(&loop->refuses) == -ESHUTDOWN)) {
 		result = future_take(future);
 		future_release(future);
 		return result;

@@ -11,7 +11,7 @@ int async_loop_get_stats(const async_loop *loop, struct async_loop_stats *ret_st
 {
 	if (!loop || !ret_stats)
 		return -EINVAL;
-	if (loop != loop_running && atomic_load(&loop->running))
+	if (loop_forked(loop) || (loop != loop_running && atomic_load(&loop->running)))
 		return -EPERM;
 	struct async_loop_stats stats = {
 		.backend = loop->reactor ? reactor_name(loop->reactor) : "none",

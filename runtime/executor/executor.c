@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "base/forked.h"
 #include "base/memory.h"
 #include "base/versioned.h"
 #include "context/exceptions.h"
@@ -17,6 +18,7 @@ async_executor *executor_make(const struct async_executor_ops *ops, void *data)
 		return NULL;
 	executor->ops = *ops;
 	executor->data = data;
+	executor->forked = forked;
 	atomic_init(&executor->refs, 1);
 	return executor;
 }
@@ -47,6 +49,8 @@ int async_executor_shutdown(async_executor *executor, bool wait, bool cancel_fut
 {
 	if (!executor)
 		return -EINVAL;
+	if (executor->forked != forked)
+		return -EPERM;
 	executor_flush(executor);
 	return FENCED_VALUE(executor->ops.shutdown(executor->data, wait, cancel_futures));
 }

@@ -21,6 +21,7 @@ struct async_executor {
 	void *data;
 	atomic_size_t refs; /* the owner's, and one of each loop that has used it */
 	atomic_bool freed;  /* by its owner */
+	unsigned forked;    /* when it was made: see base/forked.h */
 };
 
 /* What all kinds of job have in common. */

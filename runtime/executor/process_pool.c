@@ -55,9 +55,6 @@ static int submit(void *data, async_job *first, size_t count)
 	struct process_pool *pool = data;
 	struct list jobs;
 
-	/* A forked child has no manager. */
-	if (getpid() != pool->owner)
-		return -EPERM;
 	list_init(&jobs);
 	for (async_job *job = first; count > 0; job = async_job_next(job), count--) {
 		struct job *raw = &job_of(job)->base.job;
@@ -129,8 +126,6 @@ static int shut_down(void *data, bool wait, bool cancel_futures)
 	struct process_pool *pool = data;
 	struct list cancelled;
 
-	if (getpid() != pool->owner)
-		return -EDEADLK;
 	list_init(&cancelled);
 	futex_mutex_lock(&pool->lock);
 	pool->stopping = true;

@@ -2,6 +2,7 @@
 /* What a loop has to do with executors: hands over what an iteration submitted, takes back what is over. */
 #include <errno.h>
 
+#include "base/forked.h"
 #include "base/memory.h"
 #include "context/exceptions.h"
 #include "context/fpenv.h"
@@ -94,7 +95,7 @@ static void close_submission(struct async_loop *loop, struct loop_hook *hook)
 	struct submission *submission = container_of(hook, struct submission, hook);
 
 	/* In a forked child there is nobody to submit to or to wait for. */
-	if (atomic_load(&loop->refuses) != -EPERM) {
+	if (!loop_forked(loop)) {
 		/* What was queued in the last iteration is the executor's to drop or to run, like what came before. */
 		if (submission->first)
 			submit(submission);
@@ -159,6 +160,8 @@ static int make(struct async_loop *loop, async_executor *executor, enum executor
 
 int executor_queue(struct async_loop *loop, async_executor *executor, struct executor_job *job)
 {
+	if (executor && executor->forked != forked)
+		return -EPERM;
 	enum executor_role role = executor                         ? EXECUTOR_GIVEN
 				  : job->base.job.lane == LANE_NAMES ? EXECUTOR_NAMES
 								     : EXECUTOR_DEFAULT;

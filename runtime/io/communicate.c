@@ -1,21 +1,44 @@
 /* SPDX-License-Identifier: MIT */
-/* One task that looks after all three pipes of a child, so that neither side can wait for the other for ever. */
+/*
+ * DESIGN. One task looks after all three pipes of a child, so that neither side can wait for the other for ever. How far
+ * it has come stays with the process: whoever is interrupted, by a limit of time or of size, can go on.
+ */
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
 
 #include <async/io.h>
-#include <async/process.h>
 #include <async/select.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
+#include "io/process.h"
 
 #define FIRST_ROOM 4096
 
 struct reading {
 	struct async_process_output output;
-	size_t room, limit;
+	size_t room;
 };
+
+struct process_talk {
+	struct reading readings[3];
+	bool under_way;       /* a task is in it */
+	async_time deadline;  /* of reading on when the child has ended; ASYNC_FOREVER before */
+	size_t size, written; /* of the input */
+	char input[];
+};
+
+void process_talk_free(struct process_talk *talk)
+{
+	if (!talk)
+		return;
+	for (int i = 0; i < 3; i++)
+		mem_free(talk->readings[i].output.data);
+	mem_free(talk);
+}
 
 static int end_pipe(async_process *process, int which)
 {
@@ -37,82 +60,165 @@ static int make_room(struct reading *reading)
 	return 0;
 }
 
-static int read_some(async_process *process, int which, struct reading *reading)
+static int read_some(async_process *process, int which, size_t limit)
 {
+	struct reading *reading = &process->talk->readings[which];
+	struct async_process_output *output = &reading->output;
 	int error = make_room(reading);
 
 	if (error)
 		return error;
-	struct async_process_output *output = &reading->output;
-	ssize_t n = async_read(async_process_fd(process, which), output->data + output->size,
-			       reading->room - output->size - 1);
+	ssize_t n = async_read(process->fds[which], output->data + output->size, reading->room - output->size - 1);
 	if (n < 0)
 		return (int)n;
 	output->size += (size_t)n;
 	output->data[output->size] = '\0';
-	if (output->size > reading->limit)
+	if (output->size > limit)
 		return -EMSGSIZE;
 	return n == 0 ? end_pipe(process, which) : 0;
 }
 
-static int write_some(async_process *process, const char **input, size_t *size)
+static int write_some(async_process *process)
 {
+	struct process_talk *talk = process->talk;
+	size_t left = talk->size - talk->written;
 	/* A pipe that is ready has room for that much. */
-	size_t part = *size < PIPE_BUF ? *size : PIPE_BUF;
-	ssize_t n = part ? async_write(async_process_fd(process, 0), *input, part) : 0;
+	size_t part = left < PIPE_BUF ? left : PIPE_BUF;
+	ssize_t n = part ? async_write(process->fds[0], talk->input + talk->written, part) : 0;
 
 	if (n < 0 && n != -EPIPE)
 		return (int)n;
 	/* A child that does not read it has what it needs. */
-	*size = n < 0 ? 0 : *size - (size_t)n;
-	*input += n < 0 ? 0 : n;
-	return *size == 0 ? end_pipe(process, 0) : 0;
+	talk->written = n < 0 ? talk->size : talk->written + (size_t)n;
+	return talk->written == talk->size ? end_pipe(process, 0) : 0;
 }
 
-static int transfer(async_process *process, const char *input, size_t size, struct reading readings[3])
+/* The child has ended. Whoever else has the pipes gets the grace. */
+static void begin_grace(async_process *process)
 {
-	for (;;) {
-		struct async_select_case cases[3];
-		int open = 0, error;
+	process->talk->deadline = clock_add(async_loop_time(NULL), process->pipe_grace);
+}
 
-		for (int i = 0; i < 3; i++) {
-			int fd = async_process_fd(process, i);
+/* Reads no more than there is now: whoever else has the pipe may write on and on. */
+static int read_rest(async_process *process, int which, size_t limit)
+{
+	const size_t *size = &process->talk->readings[which].output.size;
+	int there = 0, error = 0;
 
-			cases[i] = (struct async_select_case){.kind = fd < 0 ? ASYNC_SELECT_NEVER : ASYNC_SELECT_POLL,
-							      .fd = fd,
-							      .events = i == 0 ? POLLOUT : POLLIN};
-			open += fd >= 0;
-		}
-		if (open == 0)
-			return 0;
-		intptr_t which = async_select(cases, 3);
-		if (which < 0)
-			return (int)which;
-		if (which == 0)
-			error = write_some(process, &input, &size);
-		else
-			error = read_some(process, (int)which, &readings[which]);
-		if (error)
-			return error;
+	if (ioctl(process->fds[which], FIONREAD, &there) < 0)
+		return -errno;
+	for (size_t end = *size + (size_t)there; !error && *size < end;)
+		error = read_some(process, which, limit);
+	return error;
+}
+
+static int end_grace(async_process *process, size_t limit)
+{
+	int error = 0;
+
+	for (int i = 0; i < 3 && !error; i++) {
+		if (i > 0 && process->fds[i] >= 0)
+			error = read_rest(process, i, limit);
+		if (!error && process->fds[i] >= 0)
+			error = end_pipe(process, i);
 	}
+	return error;
+}
+
+/* The three pipes, and behind them the end of the child, or the end of the grace. Returns how many pipes are open. */
+static int set_cases(const async_process *process, struct async_select_case cases[4])
+{
+	int open = 0;
+
+	for (int i = 0; i < 4; i++)
+		cases[i] = (struct async_select_case){.kind = ASYNC_SELECT_NEVER};
+	for (int i = 0; i < 3; i++) {
+		if (process->fds[i] < 0)
+			continue;
+		cases[i] = (struct async_select_case)ASYNC_CASE_POLL(process->fds[i], i == 0 ? POLLOUT : POLLIN);
+		open++;
+	}
+	if (process->talk->deadline != ASYNC_FOREVER)
+		cases[3] = (struct async_select_case)ASYNC_CASE_DEADLINE(process->talk->deadline);
+	else if (process->pipe_grace != ASYNC_FOREVER)
+		cases[3] = (struct async_select_case)ASYNC_CASE_POLL(process->exit_fd, POLLIN);
+	return open;
+}
+
+static int transfer(async_process *process, size_t limit)
+{
+	struct async_select_case cases[4];
+	int error = 0;
+
+	/* An earlier call may have had a higher limit. */
+	for (int i = 1; i < 3; i++)
+		if (process->talk->readings[i].output.size > limit)
+			error = -EMSGSIZE;
+	while (!error && set_cases(process, cases) > 0) {
+		/* The end of the child first: pipes that somebody fills are always ready. */
+		intptr_t which = async_select_from(cases, 4, 3);
+
+		if (which < 0)
+			error = (int)which;
+		else if (which == 0)
+			error = write_some(process);
+		else if (which < 3)
+			error = read_some(process, (int)which, limit);
+		else if (process->talk->deadline == ASYNC_FOREVER)
+			begin_grace(process);
+		else
+			error = end_grace(process, limit);
+	}
+	return error;
+}
+
+/* Goes on with what was begun, or begins. */
+static int begin(async_process *process, const void *input, size_t size)
+{
+	struct process_talk *talk = process->talk;
+
+	if (talk)
+		return talk->under_way ? -EBUSY : size ? -EALREADY : 0;
+	talk = size > SIZE_MAX - sizeof(*talk) ? NULL : mem_zalloc(sizeof(*talk) + size);
+	if (!talk)
+		return -ENOMEM;
+	talk->deadline = ASYNC_FOREVER;
+	talk->size = size;
+	if (size)
+		memcpy(talk->input, input, size);
+	process->talk = talk;
+	return 0;
+}
+
+static void give(struct reading *reading, struct async_process_output *ret_output)
+{
+	if (!ret_output)
+		return;
+	*ret_output = reading->output;
+	reading->output.data = NULL;
 }
 
 int async_process_communicate(async_process *process, const void *input, size_t size, size_t limit,
 			      struct async_process_output *ret_output, struct async_process_output *ret_errors)
 {
-	struct async_process_output *ret[3] = {NULL, ret_output, ret_errors};
-	struct reading readings[3] = {{.limit = limit}, {.limit = limit}, {.limit = limit}};
-
 	if (!process || (size && !input))
 		return -EINVAL;
-	int status = transfer(process, input, size, readings);
+	int error = process_check(process);
+	if (!error)
+		error = begin(process, input, size);
+	if (error)
+		return error;
+	struct process_talk *talk = process->talk;
+	talk->under_way = true;
+	int status = transfer(process, limit);
 	if (status == 0)
 		status = async_process_wait(process);
-	for (int i = 1; i < 3; i++) {
-		if (status >= 0 && ret[i])
-			*ret[i] = readings[i].output;
-		else
-			mem_free(readings[i].output.data);
-	}
+	talk->under_way = false;
+	if (status < 0)
+		return status;
+	process->talk = NULL;
+	give(&talk->readings[1], ret_output);
+	give(&talk->readings[2], ret_errors);
+	process_talk_free(talk);
 	return status;
 }

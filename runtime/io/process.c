@@ -4,12 +4,9 @@
  * a thread writes which waits for nothing else. One poll operation is on it from the start; when it completes, the
  * child is reaped and whoever waits is woken. So there is no SIGCHLD, and no number can be reused while we may use it.
  */
-#include <async/process.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -21,25 +18,9 @@
 #include "base/memory.h"
 #include "base/own_fd.h"
 #include "base/versioned.h"
+#include "io/process.h"
 #include "io/process_start.h"
 #include "sync/waiters.h"
-
-struct async_process {
-	struct list link; /* among those of the loop */
-	struct async_loop *loop;
-	struct list waiters;
-	pid_t pid;
-	int status;       /* once it has ended; or why that is not known */
-	bool ended;
-	bool has_thread;  /* no pidfd: `exit_fd` is a pipe */
-	int thread_fd;    /* the thread's end of it */
-	bool orphaned;    /* the loop closes: freed by `entry` when the reactor has let go */
-	int exit_fd;
-	int fds[3];       /* our ends of the pipes, or -1 */
-	pthread_t thread;
-	struct op op;
-	struct entry entry;
-};
 
 struct processes {
 	struct loop_hook hook;
@@ -137,6 +118,7 @@ static void free_process(async_process *process)
 	if (process->exit_fd >= 0)
 		close(process->exit_fd);
 	list_remove(&process->link);
+	process_talk_free(process->talk);
 	mem_free(process);
 }
 
@@ -165,7 +147,7 @@ static void run_orphan(struct entry *entry)
 static void close_processes(struct async_loop *loop, struct loop_hook *hook)
 {
 	struct processes *processes = container_of(hook, struct processes, hook);
-	bool forked = atomic_load(&loop->refuses) == -EPERM;
+	bool forked = loop_forked(loop);
 
 	list_for_each_safe(node, &processes->list) {
 		async_process *process = list_entry(node, async_process, link);
@@ -212,7 +194,7 @@ int async_process_spawn(const char *file, char *const argv[], const struct async
 	int error = given ? versioned_copy(&options, sizeof(options), given) : 0;
 	struct async_loop *loop = loop_running;
 
-	if (error || !file || !argv || !argv[0] || !ret_process)
+	if (error || !file || !argv || !argv[0] || !ret_process || options.pipe_grace < 0)
 		return -EINVAL;
 	error = loop ? loop_check(loop) : -EPERM;
 	if (error)
@@ -222,6 +204,7 @@ int async_process_spawn(const char *file, char *const argv[], const struct async
 	if (!process)
 		return -ENOMEM;
 	*process = (async_process){.loop = loop, .exit_fd = -1, .fds = {-1, -1, -1}};
+	process->pipe_grace = options.pipe_grace ? options.pipe_grace : ASYNC_FOREVER;
 	list_init(&process->waiters);
 	list_append(&processes->list, &process->link);
 	error = process_start(file, argv, &options, process->fds, &process->pid);
@@ -238,7 +221,7 @@ int async_process_spawn(const char *file, char *const argv[], const struct async
 
 /* Using */
 
-static int check(const async_process *process)
+int process_check(const async_process *process)
 {
 	if (!process)
 		return -EINVAL;
@@ -262,6 +245,8 @@ int async_process_take_fd(async_process *process, int which)
 {
 	int fd = async_process_fd(process, which);
 
+	if (process && loop_forked(process->loop))
+		return -EPERM;
 	if (fd >= 0)
 		process->fds[which] = -1;
 	return fd;
@@ -274,7 +259,7 @@ static const struct wait_class wait_exit = {
 
 int async_process_wait(async_process *process)
 {
-	int error = check(process);
+	int error = process_check(process);
 
 	if (!error && !process->ended)
 		error = waiters_wait(&process->waiters, task_current(), &wait_exit, process);
@@ -285,6 +270,8 @@ int async_process_kill(async_process *process, int number)
 {
 	if (!process)
 		return -EINVAL;
+	if (loop_forked(process->loop))
+		return -EPERM;
 	if (process->ended)
 		return -ESRCH;
 	if (process->has_thread)
@@ -298,7 +285,7 @@ static const struct wait_class wait_kill = {
 
 int async_process_close(async_process *process)
 {
-	int error = process ? check(process) : 0;
+	int error = process ? process_check(process) : 0;
 
 	if (error || !process)
 		return error;

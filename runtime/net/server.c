@@ -110,7 +110,7 @@ static void on_close(struct async_loop *loop, struct loop_hook *hook)
 	async_server *server = container_of(hook, async_server, hook);
 
 	/* In a child process neither the threads nor the path are ours. */
-	if (atomic_load(&loop->refuses) == -EPERM) {
+	if (loop_forked(loop)) {
 		unix_path_forget(&server->path);
 		for (size_t i = 1; i < server->part_count; i++)
 			server->parts[i].has_thread = false;

@@ -10,6 +10,7 @@
 #endif
 
 #include "base/clock.h"
+#include "base/forked.h"
 #include "base/instrument.h"
 #include "base/memory.h"
 #include "base/thread_guard.h"
@@ -35,6 +36,7 @@ int pool_new(const struct pool_options *options, struct pool **ret_pool)
 		lane_init(&pool->lanes[i]);
 		pool->lanes[i].limit = limits[i];
 	}
+	pool->forked = forked;
 	pool->max_threads = pool->capacity = max;
 	/* Half of the processors are left to those who bring the work. With one there is nobody to wait for, and
 	 * valgrind runs one thread at a time. */
@@ -218,6 +220,9 @@ int pool_join(struct pool *pool)
 
 void pool_free(struct pool *pool)
 {
+	/* In a child process it has no threads, and one that is not there may hold its lock: it stays. */
+	if (pool->forked != forked)
+		return;
 	pool_shutdown(pool, true);
 	if (pool_join(pool) == 0)
 		mem_free(pool);

@@ -58,6 +58,7 @@ struct pool {
 	atomic_size_t threads;   /* written under the lock */
 	atomic_size_t runnable;  /* for spinners to watch; written under the lock */
 
+	unsigned forked;         /* when it was made: see base/forked.h */
 	struct futex_mutex join_lock;
 	size_t joined;
 
