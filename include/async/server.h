@@ -65,6 +65,10 @@ struct async_server_options {
 	size_t stack_size;      /* of the connections' tasks; default the loop's */
 	const struct async_stream_options *stream; /* of the connections; copied */
 	const struct async_options *loop_options;  /* of the further loops; default those of this one */
+	/* When max_connections are served and another one waits: of those that have stood still for so long, the one
+	 * that has done so longest is cancelled. It stands still while its task waits, and no byte comes or goes through
+	 * its stream. Default 0: never. */
+	async_time evict_after;
 };
 
 #define ASYNC_SERVER_OPTIONS_INIT {.size = sizeof(struct async_server_options)}
@@ -75,6 +79,7 @@ struct async_server_stats {
 	size_t connections; /* served now, over all loops */
 	uint64_t accepted;  /* ever */
 	size_t paused;      /* listeners that wait for descriptors or memory */
+	uint64_t evicted;   /* connections that were cancelled to make room, ever */
 };
 
 ASYNC_BEGIN_DECLS

@@ -52,6 +52,7 @@ struct async_stream {
 	bool keep_fd, is_socket, readable;
 	bool eof;         /* the kernel said so */
 	bool writing;     /* `op` is with the reactor, and `sending` is the kernel's */
+	uint64_t moved;   /* bytes that came or went: whether the peer does anything */
 
 	struct fd_wait *reading; /* of the task that is in a read */
 	struct bytes input;      /* read ahead. Once empty, a caller may still look at it until the next read */
