@@ -29,12 +29,14 @@ static intptr_t echo(async_stream *stream, void *arg)
 
 static intptr_t main_task(void *arg)
 {
-	struct async_server_options options = {.size = sizeof(options), .unlink_existing = true};
+	/* Who says nothing for a minute makes room for others when that is needed. */
+	struct async_server_options options = {.size = sizeof(options), .unlink_existing = true,
+					       .max_connections = 1000, .evict_after = 60 * ASYNC_S};
 	struct sockaddr_in6 address; /* IPv4 has its port in the same place */
 	socklen_t size = sizeof(address);
 	char **names = arg;
 	async_server *server;
-	int error = names[1] ? async_start_server(names[0], names[1], echo, NULL, NULL, &server)
+	int error = names[1] ? async_start_server(names[0], names[1], echo, NULL, &options, &server)
 			     : async_start_unix_server(names[0], echo, NULL, &options, &server);
 
 	if (error)

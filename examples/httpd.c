@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Serves the files of a directory over HTTP/1.1: keep-alive, pipelining, HEAD, ranges, If-Modified-Since.
+ * Serves the files of a directory over HTTP/1.1: keep-alive, pipelining, HEAD, ranges, conditions.
  *
- * DESIGN. A task for each connection reads the head of a request, has http_parser take it apart in the stream's buffer,
- * answers, and reads the next. Bodies go from file to socket inside the kernel. A name is followed a step at a time,
- * and no step may be .. or a symbolic link: so it cannot lead out of the directory.
+ * DESIGN. A task for each connection reads the head of a request, has it taken apart in the stream's buffer, answers,
+ * and reads the next. Bodies go from file to socket inside the kernel. A name is followed a step at a time, and no step
+ * may be .. or a symbolic link: so it cannot lead out of the directory. A client has limited time to ask, and to take
+ * the answer; and when all places are taken, those who do neither make room.
  */
 #include <async.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <http_parser.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,37 +19,34 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HTTP_DATE "%a, %d %b %Y %H:%M:%S GMT"
+#include "http_conditions.h"
 
-struct request {
-	char path[8192 + sizeof("index.html")]; /* decoded, without the first slash */
-	bool complete, is_head, keep_alive;
-};
+/* What has to be sent within a time, and so much may be unsent while the next request is looked at. */
+#define PROGRESS 65536
 
-static int on_url(http_parser *parser, const char *url, size_t size)
+static struct {
+	int64_t connections;
+	async_time idle, send, still;
+} limits = {1000, 15 * ASYNC_S, 30 * ASYNC_S, ASYNC_S};
+
+/* Sends what the stream holds and then a part of a file, unless the client takes too long to take it. */
+static int send_within_limit(async_stream *stream, int file, off_t first, off_t count)
 {
-	char *path = ((struct request *)parser->data)->path, *to = path;
+	struct async_timeout limit = ASYNC_TIMEOUT_INIT;
+	ssize_t sent, moved = 0;
+	int error = async_timeout_begin(&limit, limits.send);
 
-	for (const char *from = url + 1; from < url + size && *from != '?'; from++, to++) {
-		*to = *from;
-		if (*from == '%') {
-			if (strspn(from + 1, "0123456789ABCDEFabcdef") < 2)
-				return -1;
-			*to = (char)strtoul((char[]){from[1], from[2], '\0'}, NULL, 16);
-			from += 2;
-		}
+	if (error)
+		return error;
+	for (error = async_stream_drain(stream); error == 0 && count > 0; count -= sent) {
+		sent = async_sendfile(async_stream_fd(stream), file, &first, (size_t)count);
+		/* 0: the file was cut short. What was promised cannot come, and the client must notice. */
+		error = sent > 0 ? 0 : sent < 0 ? (int)sent : -EPIPE;
+		moved += sent;
+		if (moved >= PROGRESS)
+			moved = async_timeout_reschedule(&limit, async_loop_time(NULL) + limits.send);
 	}
-	strcpy(to, to == path || to[-1] == '/' ? "index.html" : "");
-	return *url == '/' ? 0 : -1;
-}
-
-static int on_complete(http_parser *parser)
-{
-	struct request *request = parser->data;
-
-	request->complete = true;
-	request->keep_alive = http_should_keep_alive(parser);
-	return 0;
+	return (int)async_timeout_end(&limit, error);
 }
 
 static int send_head(async_stream *stream, const struct request *request, int status, const char *more, off_t size)
@@ -62,47 +59,22 @@ static int send_head(async_stream *stream, const struct request *request, int st
 				   more, (long long)size);
 }
 
-/* Returns: 206 with the range, or 416, and what says so; 200 if nothing is asked for that we understand. */
-static int choose_range(const char *head, off_t size, off_t *ret_first, off_t *ret_count, char *ret_line)
+static int send_file(async_stream *stream, const struct request *request, bool is_head, int file,
+		     const struct stat *stat)
 {
-	const char *range = strcasestr(head, "\nRange:");
-	long long first, last = INT64_MAX;
-	char dash, rest;
-	int fields = range ? sscanf(range, "%*[^:]: bytes=%lld%c%lld%c", &first, &dash, &last, &rest) : 0;
-
-	if (fields >= 2 && first < 0 && dash == '\r')
-		first = first > -size ? size + first : 0;
-	else if (fields < 2 || first < 0 || dash != '-' || last < first || (fields == 4 && rest != '\r'))
-		return 200;
-	if (first >= size)
-		return sprintf(ret_line, "Content-Range: bytes */%lld\r\n", (long long)size), 416;
-	last = last < size ? last : size - 1;
-	sprintf(ret_line, "Content-Range: bytes %lld-%lld/%lld\r\n", first, last, (long long)size);
-	*ret_first = first;
-	*ret_count = last + 1 - first;
-	return 206;
-}
-
-static int send_file(async_stream *stream, struct request *request, const char *head, int file, const struct stat *stat)
-{
-	const char *since = strcasestr(head, "\nIf-Modified-Since:");
-	char more[256];
-	size_t length = strftime(more, sizeof(more), "Last-Modified: " HTTP_DATE "\r\n", gmtime(&stat->st_mtime));
+	struct version version;
 	off_t first = 0, count = stat->st_size;
-	struct tm tm = {0};
-	bool fresh = since && strptime(strchr(since, ':') + 1, " " HTTP_DATE, &tm) && timegm(&tm) >= stat->st_mtime;
-	int status = fresh ? 304 : choose_range(head, stat->st_size, &first, &count, more + length);
-	int error = send_head(stream, request, status, more, status == 416 ? 0 : count);
-	if (error || request->is_head || status == 304 || status == 416)
+	char fields[ANSWER_FIELDS_MAX];
+
+	describe_version(stat, &version);
+	int status = check_conditions(request, &version);
+	if (status == 200 && !is_head)
+		status = choose_range(request, &version, &first, &count);
+	write_fields(status, &version, first, count, fields);
+	int error = send_head(stream, request, status, fields, status >= 400 ? 0 : count);
+	if (error || is_head || status == 304 || status >= 400)
 		return error;
-	/* All that the stream has is sent before the kernel is told to send the file. */
-	error = async_stream_drain(stream);
-	for (ssize_t sent; error == 0 && count > 0; count -= sent) {
-		sent = async_sendfile(async_stream_fd(stream), file, &first, (size_t)count);
-		/* 0: the file was cut short. What was promised cannot come, and the client must notice. */
-		error = sent > 0 ? 0 : sent < 0 ? (int)sent : -EPIPE;
-	}
-	return error;
+	return send_within_limit(stream, file, first, count);
 }
 
 static int open_beneath(char *path)
@@ -123,33 +95,31 @@ static int open_beneath(char *path)
 /* Returns: 1 if more may follow, 0, an error. */
 static intptr_t answer_next(async_stream *stream)
 {
-	static const http_parser_settings settings = {.on_url = on_url, .on_message_complete = on_complete};
-	struct request request = {0};
-	http_parser parser = {.data = &request};
 	struct async_timeout idle = ASYNC_TIMEOUT_INIT;
+	struct request request = {0};
+	http_parser parser;
 	struct stat stat;
 	char *head = NULL;
+	intptr_t size = async_timeout_begin(&idle, limits.idle);
 
-	async_timeout_begin(&idle, 15 * ASYNC_S);
-	intptr_t size = async_timeout_end(&idle, async_stream_readuntil(stream, "\r\n\r\n", 4, &head));
+	if (size == 0)
+		size = async_timeout_end(&idle, async_stream_readuntil(stream, "\r\n\r\n", 4, &head));
+	/* Who has all that it asked for, and asks no more, is told goodbye. */
+	if (size == -ETIMEDOUT && async_stream_unsent(stream) == 0)
+		return 0;
 	if (size <= 0 && size != -EMSGSIZE)
 		return size;
-	http_parser_init(&parser, HTTP_REQUEST);
-	http_parser_execute(&parser, &settings, head, size > 0 ? (size_t)size : 0);
-	request.is_head = parser.method == HTTP_HEAD;
-	/* A request with a body is not complete here: it is the last, and refused. */
-	int status = size < 0 ? 431 : parser.http_errno ? 400
-		     : parser.method != HTTP_GET && !request.is_head ? 405 : request.complete ? 404 : 400;
-	int file = status == 404 ? open_beneath(request.path) : -ENOENT;
+	int status = size < 0 ? 431 : parse_request(head, (size_t)size, &parser, &request);
+	int file = status == 0 ? open_beneath(request.path) : -ENOENT;
 	int error = file < 0 ? file : async_fstat(file, &stat);
-	if (error == 0 && S_ISREG(stat.st_mode)) {
-		head[size - 1] = '\0';
-		error = send_file(stream, &request, head, file, &stat);
-	} else if (error != -ECANCELED) {
-		error = send_head(stream, &request, error == -EACCES ? 403 : status,
+	if (error == 0 && S_ISREG(stat.st_mode))
+		error = send_file(stream, &request, parser.method == HTTP_HEAD, file, &stat);
+	else if (error != -ECANCELED)
+		error = send_head(stream, &request, status ? status : error == -EACCES ? 403 : 404,
 				  status == 405 ? "Allow: GET, HEAD\r\n" : "", 0);
-	}
 	int closed = file < 0 ? 0 : async_close(file);
+	if (error == 0 && (!request.keep_alive || async_stream_unsent(stream) > PROGRESS))
+		error = send_within_limit(stream, -1, 0, 0);
 	return error ? error : closed ? closed : request.keep_alive;
 }
 
@@ -166,8 +136,10 @@ static intptr_t serve(async_stream *stream, void *arg)
 static intptr_t main_task(void *arg)
 {
 	/* With this high_water a drain waits until everything is sent. */
-	struct async_stream_options streams = {.size = sizeof(streams), .limit = 8192, .high_water = 1};
-	struct async_server_options options = {.size = sizeof(options), .max_connections = 1000, .stream = &streams};
+	struct async_stream_options streams = {.size = sizeof(streams), .limit = HEAD_MAX, .high_water = 1};
+	struct async_server_options options = {.size = sizeof(options), .stream = &streams,
+					       .max_connections = (size_t)limits.connections,
+					       .evict_after = limits.still};
 	struct async_timeout grace = ASYNC_TIMEOUT_INIT;
 	struct sockaddr_in6 address; /* IPv4 has its port in the same place */
 	socklen_t size = sizeof(address);
@@ -186,14 +158,42 @@ static intptr_t main_task(void *arg)
 	return number < 0 ? number : error == -ETIMEDOUT ? 0 : error;
 }
 
+static void usage(void)
+{
+	errx(2, "usage: httpd [-c CONNECTIONS] [-i IDLE] [-s SEND] [-e STILL] HOST PORT DIRECTORY\n"
+		"       PORT 0: one that is free; -c: how many are served at once (default 1000)\n"
+		"       seconds: -i: until a request has come (15); -s: until 64 KiB of an answer are taken (30);\n"
+		"       -e: until one that stands still makes room, if others wait (1)");
+}
+
+/* A number above 0, in parts of 1 / `unit`. */
+static int64_t read_limit(int option, const char *text, int64_t unit)
+{
+	char *end;
+	double value = strtod(text, &end) * (double)unit;
+
+	if (end == text || *end || !(value >= 1 && value <= 1e15))
+		errx(2, "-%c: '%s' is refused; expected a number above 0", option, text);
+	return (int64_t)value;
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 4)
-		errx(2, "usage: httpd HOST PORT DIRECTORY    (PORT 0: one that is free)");
-	if (chdir(argv[3]) < 0)
-		err(1, "%s", argv[3]);
-	intptr_t result = async_run(main_task, argv + 1);
+	for (int option; (option = getopt(argc, argv, "c:i:s:e:")) != -1;) {
+		int64_t *limit = option == 'c' ? &limits.connections : option == 'i' ? &limits.idle
+				 : option == 's' ? &limits.send : &limits.still;
+
+		if (option == '?')
+			usage();
+		*limit = read_limit(option, optarg, option == 'c' ? 1 : ASYNC_S);
+	}
+	argv += optind;
+	if (argc - optind != 3)
+		usage();
+	if (chdir(argv[2]) < 0)
+		err(1, "%s", argv[2]);
+	intptr_t result = async_run(main_task, argv);
 	if (result < 0 && result != -EINTR)
-		errx(1, "%s:%s: %s", argv[1], argv[2], strerror((int)-result));
+		errx(1, "%s:%s: %s", argv[0], argv[1], strerror((int)-result));
 	return 0;
 }

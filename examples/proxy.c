@@ -75,7 +75,9 @@ static intptr_t relay(async_stream *client, void *arg)
 
 static intptr_t main_task(void *arg)
 {
-	struct async_server_options options = {.size = sizeof(options), .max_connections = 1000};
+	/* Where nothing is said for a minute there is room for others when that is needed. */
+	struct async_server_options options = {.size = sizeof(options), .max_connections = 1000,
+					       .evict_after = 60 * ASYNC_S};
 	struct sockaddr_in6 address; /* IPv4 has its port in the same place */
 	socklen_t size = sizeof(address);
 	struct addresses *addresses = arg;

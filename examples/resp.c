@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A cache that speaks Redis's protocol, RESP2. A task for each connection answers its commands in order. None waits
  * between looking into the table and changing it, so there is no lock. What a stream is given is sent when its task
- * waits for input: many commands in one packet are answered in one. */
+ * waits for input, so that answers go together. */
 #include <async.h>
 #include <err.h>
 #include <errno.h>
@@ -173,17 +173,17 @@ static intptr_t serve(async_stream *stream, void *arg)
 
 static intptr_t main_task(void *arg)
 {
+	struct async_server_options options = {sizeof(options), .max_connections = 1000, .evict_after = 60 * ASYNC_S};
 	struct sockaddr_in6 address; /* IPv4 has its port in the same place */
 	char **names = arg;
 	async_server *server;
-	intptr_t error = async_start_server(names[0], names[1], serve, NULL, NULL, &server);
+	intptr_t error = async_start_server(names[0], names[1], serve, NULL, &options, &server);
 
 	if (error)
 		return error;
 	async_server_address(server, 0, (struct sockaddr *)&address, &(socklen_t){sizeof(address)});
 	dprintf(STDOUT_FILENO, "listening on %s:%d\n", names[0], ntohs(address.sin6_port));
-	/* SIGINT cancels this task, which ends the wait as well. */
-	int number = async_signal_wait((int[]){SIGTERM}, 1);
+	int number = async_signal_wait((int[]){SIGTERM}, 1); /* SIGINT cancels this task, which ends the wait, too */
 	error = async_server_abort(server);
 	return number < 0 ? number : error;
 }

@@ -37,7 +37,7 @@ files()
 		[ -f "$file" ] && printf '%s\n' "$file"
 	done
 }
-mapfile -t c_files < <(files include/**/*.h runtime/**/*.{c,h,S} cli/**/*.{c,h} tests/**/*.{c,h} examples/**/*.c)
+mapfile -t c_files < <(files include/**/*.h runtime/**/*.{c,h,S} cli/**/*.{c,h} tests/**/*.{c,h} examples/**/*.{c,h})
 mapfile -t scripts < <(files tests/**/*.sh mk/*.sh .ci/run completions/*.bash)
 mapfile -t other < <(files Makefile mk/*.mk share/**/*.py man/* completions/* .gitignore .editorconfig .clang-format \
 	runtime/libasync.map runtime/async.pc.in)

@@ -73,6 +73,10 @@ struct async_server_options {
 	async_time linger_time;
 	async_time linger_timeout; /* so long while nothing comes; default 5 s */
 	size_t linger_size;        /* and until so many bytes were dropped; default 16 MiB */
+	/* When max_connections are served and another one waits: of those that have stood still for so long, the one
+	 * that has done so longest is cancelled. It stands still while its task waits, and no byte comes or goes through
+	 * its stream. Default 0: never. */
+	async_time evict_after;
 };
 
 #define ASYNC_SERVER_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_server_options)
@@ -83,6 +87,7 @@ struct async_server_stats {
 	size_t connections; /* served now, over all loops */
 	uint64_t accepted;  /* ever */
 	size_t paused;      /* listeners that wait for descriptors or memory */
+	uint64_t evicted;   /* connections that were cancelled to make room, ever */
 };
 
 ASYNC_BEGIN_DECLS

@@ -53,6 +53,7 @@ struct async_stream {
 	bool eof;         /* the kernel said so */
 	bool lingers;     /* its read is to end when all is sent */
 	bool writing;     /* `op` is with the reactor, and `sending` is the kernel's */
+	uint64_t moved;   /* bytes that came or went: whether the peer does anything */
 
 	struct fd_wait *reading; /* of the task that is in a read */
 	struct bytes input;      /* read ahead. Once empty, a caller may still look at it until the next read */

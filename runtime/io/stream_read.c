@@ -37,9 +37,11 @@ static ssize_t receive(async_stream *stream, void *buffer, size_t size)
 
 	if (stream->state != STREAM_OPEN)
 		return count == -ECANCELED ? count : -EBADF;
-	if (count == 0)
+	if (count > 0)
+		stream->moved += (uint64_t)count;
+	else if (count == 0)
 		stream->eof = true;
-	else if (count < 0 && !is_passing(count))
+	else if (!is_passing(count))
 		stream->read_error = (int)count;
 	return count;
 }

@@ -50,6 +50,7 @@ static void account(async_stream *stream, int64_t result)
 		fail(stream, result < 0 ? (int)result : -EIO);
 		return;
 	}
+	stream->moved += (uint64_t)result;
 	stream->sending.start += (size_t)result;
 	stream->sending.size -= (size_t)result;
 	if (stream->sending.size == 0)

@@ -144,15 +144,15 @@ bool server_serves_here(const async_server *server)
 
 /* Accepting */
 
-static int take_place(struct connection *connection)
+static int take_place(struct listener *listener)
 {
-	struct server_part *part = connection->part;
+	struct connection *connection = listener->next;
 	int error = 0;
 
 	while (!error && !connection->has_place) {
-		connection->has_place = server_take_place(part->server);
+		connection->has_place = server_take_place(listener->part->server);
 		if (!connection->has_place)
-			error = async_event_wait(&part->room);
+			error = await_room(listener);
 	}
 	return error;
 }
@@ -174,7 +174,7 @@ static int accept_next(struct listener *listener)
 	struct connection *connection = listener->next;
 	struct sockaddr_storage address;
 	socklen_t size = sizeof(address);
-	int error = take_place(connection);
+	int error = take_place(listener);
 
 	if (error)
 		return error;
@@ -359,6 +359,7 @@ void part_look(struct server_part *part)
 		list_for_each(node, &part->connections)
 			async_cancel(list_entry(node, struct connection, link)->task, "the server is aborted");
 	}
+	part_make_room(part);
 	async_event_set(&part->room);
 	async_event_clear(&part->room);
 	part_settle(part);

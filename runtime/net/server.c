@@ -225,7 +225,7 @@ static int read_options(const struct async_server_options *given, struct async_s
 		options->linger_size = LINGER_SIZE;
 	bool stack_ok = options->stack_size == 0 || stack_class_for(options->stack_size) >= 0;
 	bool valid = options->backlog > 0 && options->loops <= ASYNC_SERVER_LOOPS_MAX && options->mode <= 07777 &&
-		     options->linger_timeout > 0;
+		     options->linger_timeout > 0 && options->evict_after >= 0;
 	return valid && stack_ok && !stream->keep_fd ? 0 : -EINVAL;
 }
 
@@ -396,6 +396,7 @@ int async_server_get_stats(const async_server *server, struct async_server_stats
 		.connections = atomic_load(&server->connections),
 		.accepted = atomic_load(&server->accepted),
 		.paused = atomic_load(&server->paused),
+		.evicted = atomic_load(&server->evicted),
 	};
 	return versioned_fill(ret_stats, &stats, sizeof(stats));
 }

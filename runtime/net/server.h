@@ -36,6 +36,9 @@ struct connection {
 	async_stream *stream; /* NULL: not opened yet */
 	async_task *task;     /* borrowed: it is alive while this is */
 	bool has_place;       /* counts among those of the server */
+	bool evicted;
+	async_time since, still_since; /* see evict.c */
+	uint64_t moved;
 	char name[ASYNC_TASK_NAME_MAX];
 };
 
@@ -83,7 +86,8 @@ struct async_server {
 	atomic_uint aborts; /* that were asked for: each cancels the connections once */
 	atomic_int error; /* with which a listener failed first */
 	atomic_size_t connections, paused;
-	atomic_uint_least64_t accepted;
+	atomic_uint_least64_t accepted, evicted;
+	atomic_bool crowded; /* a listener waits for a place, and no part has made room since it said so */
 	struct server_part parts[];
 };
 
@@ -106,6 +110,10 @@ int part_begin(struct server_part *part);
 void part_look(struct server_part *part);
 /* Something of the part has ended. */
 void part_settle(struct server_part *part);
+/* Waits until a place may be free, and makes one if the options say so. 0; -EAGAIN: nobody wants it; -errno. */
+int await_room(struct listener *listener);
+/* A part's share in making room, if a listener of any part wants it. */
+void part_make_room(struct server_part *part);
 /* Frees what the part's tasks have left behind. */
 void part_discard(struct server_part *part);
 
