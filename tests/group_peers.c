@@ -23,6 +23,7 @@ intptr_t until_cancelled(void *arg)
 
 void begin(struct async_group *group)
 {
+	*group = (struct async_group)ASYNC_GROUP_INIT;
 	assert_int_equal(async_group_begin(group), 0);
 }
 

@@ -53,6 +53,67 @@ static void test_order_of_completion(void **state)
 	assert_int_equal(dropped, 0);
 }
 
+/* What is in there several times is given once; each that could not be created is another one. */
+static intptr_t several_times(void *arg)
+{
+	async_future *done = async_future_new(NULL, NULL), *late = make(1), *next;
+	async_future *futures[] = {late,	      done,	       async_ref(late), async_create_task(NULL, NULL),
+				   async_ref(done), async_ref(late), async_create_task(NULL, NULL)};
+	const intptr_t expected[] = {8, -EINVAL, -EINVAL, 1};
+	async_completions *all;
+
+	(void)arg;
+	async_future_set_result(done, 8);
+	assert_int_equal(async_as_completed(futures, countof(futures), 100, &all), 0);
+	for (size_t i = 0; i < countof(expected); i++) {
+		assert_int_equal(async_next_completed(all, &next), 1);
+		assert_int_equal(async_await(next), expected[i]);
+	}
+	assert_int_equal(async_next_completed(all, &next), 0);
+	async_completions_free(all);
+	/* No timer is left. */
+	assert_int_equal(async_sleep(1000), 0);
+	return 0;
+}
+
+static void test_duplicates(void **state)
+{
+	(void)state;
+	dropped = 0;
+	assert_int_equal(run_virtual(several_times, NULL), 0);
+	for_each_seed(several_times, 200);
+	assert_int_equal(dropped, 0);
+}
+
+/* Within one iteration, too, in the order in which they were done, however callbacks are shuffled. */
+static intptr_t done_together(void *arg)
+{
+	async_future *futures[20], *all_futures[20], *next;
+	async_completions *all;
+
+	(void)arg;
+	for (int i = 0; i < 20; i++)
+		futures[i] = all_futures[i] = async_future_new(NULL, NULL);
+	for (int i = 0; i < 5; i++)
+		async_future_set_result(futures[4 - i], 4 - i);
+	assert_int_equal(async_as_completed(all_futures, 20, ASYNC_FOREVER, &all), 0);
+	for (int i = 19; i >= 5; i--)
+		async_future_set_result(futures[i], i);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(async_next_completed(all, &next), 1);
+		assert_int_equal(async_await(next), i < 5 ? i : 24 - i);
+	}
+	async_completions_free(all);
+	return 0;
+}
+
+static void test_done_in_one_iteration(void **state)
+{
+	(void)state;
+	assert_int_equal(run_virtual(done_together, NULL), 0);
+	for_each_seed(done_together, 200);
+}
+
 /* Those that are done come in the order given; what fails or is cancelled comes like any other. */
 static intptr_t done_before(void *arg)
 {
@@ -297,6 +358,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_order_of_completion),
+		TEST(test_duplicates),
+		TEST(test_done_in_one_iteration),
 		TEST(test_done_before),
 		TEST(test_timeout),
 		TEST(test_done_in_time),

@@ -152,6 +152,11 @@ static void cancelling_a_gathering_cancels_all(void **state)
 	assert_int_equal(run_virtual(gather_cancel, NULL), 0);
 }
 
+static intptr_t await_it(void *arg)
+{
+	return async_await(arg);
+}
+
 static intptr_t swallow(void *arg)
 {
 	assert_int_equal(async_sleep(1000), -ECANCELED);
@@ -175,6 +180,78 @@ static void a_cancelled_gathering_is_cancelled(void **state)
 {
 	(void)state;
 	assert_int_equal(run_virtual(gather_swallowed, NULL), -ECANCELED);
+}
+
+static intptr_t fails_when_cancelled(void *arg)
+{
+	assert_int_equal(async_sleep(1000), -ECANCELED);
+	return (intptr_t)arg;
+}
+
+/* A failure goes before the cancellation; where failures are collected, they are reported. */
+static intptr_t gather_failing_clean_up(void *arg)
+{
+	for (unsigned flags = 0; flags <= ASYNC_GATHER_COLLECT; flags++) {
+		async_future *fs[] = {async_create_task(swallow, (void *)1),
+				      async_create_task(fails_when_cancelled, (void *)-EIO),
+				      async_create_task(fails_when_cancelled, (void *)-ECANCELED)};
+		intptr_t results[3] = {-1, -1, -1};
+		async_future *all = async_gather(fs, 3, flags, results);
+
+		give_way(1);
+		assert_int_equal(async_cancel(all, NULL), 1);
+		assert_int_equal(async_await(all), flags ? -ECANCELED : -EIO);
+		assert_int_equal(results[1], -1);
+	}
+	return (intptr_t)arg;
+}
+
+static void a_failure_of_a_cancelled_gathering_is_told(void **state)
+{
+	struct async_options options = test_options();
+
+	(void)state;
+	assert_int_equal(run_with(gather_failing_clean_up, NULL, &options), 0);
+	assert_int_equal(reports.count, 1);
+	assert_int_equal(reports.error, -EIO);
+}
+
+/* Children that are done, directly and below a gathering, cannot be cancelled: their results come. */
+static intptr_t gather_too_late(void *arg)
+{
+	async_future *plain = async_future_new(NULL, NULL), *inner_fs[] = {async_ref(plain)};
+	async_future *inner = async_gather(inner_fs, 1, 0, NULL), *fs[] = {async_ref(inner)};
+	async_future *outer = async_gather(fs, 1, 0, NULL);
+
+	async_future_set_result(plain, 5);
+	assert_false(async_done(inner));
+	assert_int_equal(async_cancel(inner, NULL), 0);
+	assert_int_equal(async_cancel(outer, NULL), 0);
+	assert_int_equal(async_await(inner), 1);
+	assert_int_equal(async_await(outer), 1);
+
+	/* Below a task it is the task that is cancelled. */
+	async_release(plain);
+	plain = async_future_new(NULL, NULL);
+	inner_fs[0] = async_ref(plain);
+	async_task *waiter = async_create_task(await_it, async_gather(inner_fs, 1, 0, NULL));
+	fs[0] = async_ref(waiter);
+	outer = async_gather(fs, 1, 0, NULL);
+	give_way(1);
+	async_future_set_result(plain, 5);
+	assert_int_equal(async_cancel(outer, NULL), 1);
+	assert_int_equal(async_await(outer), -ECANCELED);
+	assert_true(async_cancelled(waiter));
+	async_release(waiter);
+	async_release(plain);
+	return (intptr_t)arg;
+}
+
+static void a_gathering_of_finished_futures_is_not_cancelled(void **state)
+{
+	(void)state;
+	assert_int_equal(run_virtual(gather_too_late, NULL), 0);
+	for_each_seed(gather_too_late, 50);
 }
 
 static intptr_t gather_edges(void *arg)
@@ -273,6 +350,8 @@ int main(void)
 		TEST(gather_with_a_cancelled_child),
 		TEST(cancelling_a_gathering_cancels_all),
 		TEST(a_cancelled_gathering_is_cancelled),
+		TEST(a_failure_of_a_cancelled_gathering_is_told),
+		TEST(a_gathering_of_finished_futures_is_not_cancelled),
 		TEST(gather_at_its_edges),
 		TEST(a_gathering_that_nobody_wants),
 		TEST(gather_of_many),

@@ -239,6 +239,7 @@ static intptr_t bad_creation(void *arg)
 	give_way(2);
 	assert_int_equal(async_group_end(&group, -EIO), -EIO);
 	assert_int_equal(async_group_end(&group, 0), -EINVAL);
+	assert_int_equal(async_group_begin(&group), -ESHUTDOWN);
 	assert_int_equal(async_result(async_group_create_task_with(&group, give_after, NULL, &options)), -ESHUTDOWN);
 	assert_int_equal(destroyed, 2);
 	assert_int_equal(async_group_error_count(NULL), 0);

@@ -270,6 +270,7 @@ static intptr_t in_timeout(void *arg)
 
 	begin(&group);
 	async_group_create_task(&group, until_cancelled, NAME("child"));
+	scope = (struct async_timeout)ASYNC_TIMEOUT_INIT;
 	assert_int_equal(async_timeout_begin(&scope, 20), 0);
 	result = async_timeout_end(&scope, async_sleep(ASYNC_FOREVER));
 	assert_int_equal(async_group_end(&group, result), -ETIMEDOUT);
@@ -305,6 +306,159 @@ static void test_cancelled_twice_at_once(void **state)
 	for_each_seed(races, 200);
 }
 
+/* While the end of a cancelled group waits for a clean-up, a cancellation from outside is not lost. */
+static intptr_t cleans_up_slowly(void *arg)
+{
+	int error = async_sleep(ASYNC_FOREVER);
+
+	(void)arg;
+	assert_int_equal(async_sleep(50), 0);
+	return error;
+}
+
+static intptr_t cancels_its_group(void *arg)
+{
+	struct async_group group = ASYNC_GROUP_INIT;
+
+	begin(&group);
+	async_group_create_task(&group, cleans_up_slowly, NULL);
+	int error = async_sleep(10);
+	assert_int_equal(async_group_cancel(&group), 1);
+	intptr_t result = async_group_end(&group, arg ? (intptr_t)arg : error);
+	assert_int_equal(async_cancelling(async_current_task()), 1);
+	if (result == (intptr_t)arg) {
+		/* The failure went before: it comes now. */
+		assert_int_equal(async_sleep(0), -ECANCELED);
+		assert_int_equal(async_sleep(0), 0);
+	}
+	return result;
+}
+
+static intptr_t cancels_while_it_drains(void *arg)
+{
+	async_task *task = async_create_task(cancels_its_group, NULL);
+
+	(void)arg;
+	assert_int_equal(async_sleep(30), 0);
+	async_cancel(task, NULL);
+	assert_int_equal(async_await(task), -ECANCELED);
+	/* Beside a failure of the body. */
+	task = async_create_task(cancels_its_group, (void *)-EIO);
+	assert_int_equal(async_sleep(30), 0);
+	async_cancel(task, NULL);
+	assert_int_equal(async_await(task), -EIO);
+	return 0;
+}
+
+static intptr_t fails_later(void *arg)
+{
+	int error = async_sleep(30);
+
+	(void)arg;
+	return error ? error : -EIO;
+}
+
+/* Two groups: the outer one fails while the inner one, which was cancelled, still waits. */
+static intptr_t outer_fails_while_inner_drains(void *arg)
+{
+	struct async_group outer = ASYNC_GROUP_INIT, inner = ASYNC_GROUP_INIT;
+
+	(void)arg;
+	begin(&outer);
+	begin(&inner);
+	async_group_create_task(&outer, fails_later, NULL);
+	async_group_create_task(&inner, cleans_up_slowly, NULL);
+	int error = async_sleep(10);
+	async_group_cancel(&inner);
+	intptr_t result = async_group_end(&inner, error);
+	assert_int_equal(result, -ECANCELED);
+	assert_int_equal(async_group_end(&outer, result), -EIO);
+	assert_int_equal(async_cancelling(async_current_task()), 0);
+	return async_sleep(1);
+}
+
+/* A limit around a group that was cancelled expires while that waits. */
+static intptr_t limit_while_it_drains(void *arg)
+{
+	struct async_timeout scope = ASYNC_TIMEOUT_INIT;
+	struct async_group group = ASYNC_GROUP_INIT;
+
+	(void)arg;
+	assert_int_equal(async_timeout_begin(&scope, 30), 0);
+	begin(&group);
+	async_group_create_task(&group, cleans_up_slowly, NULL);
+	int error = async_sleep(10);
+	async_group_cancel(&group);
+	assert_int_equal(async_timeout_end(&scope, async_group_end(&group, error)), -ETIMEDOUT);
+	assert_int_equal(async_cancelling(async_current_task()), 0);
+	return async_sleep(1);
+}
+
+static void test_outside_cancel_while_it_drains(void **state)
+{
+	async_fn *const programs[] = {cancels_while_it_drains, outer_fails_while_inner_drains, limit_while_it_drains};
+
+	(void)state;
+	for (size_t i = 0; i < countof(programs); i++) {
+		assert_int_equal(run_virtual(programs[i], NULL), 0);
+		for_each_seed(programs[i], 200);
+	}
+}
+
+/* A cancellation that was delivered before the group began is told once, then, and not by the group. */
+static intptr_t group_in_a_clean_up(void *arg)
+{
+	struct async_group group = ASYNC_GROUP_INIT;
+
+	(void)arg;
+	async_cancel(async_current_task(), NULL);
+	assert_int_equal(async_sleep(1), -ECANCELED);
+	begin(&group);
+	async_group_create_task(&group, until_cancelled, NAME("child"));
+	async_group_cancel(&group);
+	assert_int_equal(async_group_end(&group, async_sleep(10)), 0);
+	begin(&group);
+	async_group_create_task(&group, give_at_once, (void *)-EIO);
+	assert_int_equal(async_group_end(&group, async_sleep(ASYNC_FOREVER)), -EIO);
+	assert_int_equal(async_cancelling(async_current_task()), 1);
+	assert_int_equal(async_sleep(1), 0);
+
+	/* One that was made before and not delivered comes inside: it stands. */
+	async_cancel(async_current_task(), NULL);
+	begin(&group);
+	async_group_cancel(&group);
+	assert_int_equal(async_group_end(&group, async_sleep(1)), -ECANCELED);
+	assert_int_equal(async_cancelling(async_current_task()), 2);
+	forget_notes();
+	return async_sleep(1);
+}
+
+/* What the group asked for itself and nobody was told of is gone with its end, whatever was delivered before. */
+static intptr_t fails_at_once_in_a_clean_up(void *arg)
+{
+	struct async_task_options eager = ASYNC_TASK_OPTIONS_INIT;
+	struct async_group group = ASYNC_GROUP_INIT;
+
+	(void)arg;
+	eager.eager = true;
+	async_cancel(async_current_task(), NULL);
+	assert_int_equal(async_sleep(1), -ECANCELED);
+	begin(&group);
+	async_group_create_task_with(&group, give_at_once, (void *)-EIO, &eager);
+	assert_int_equal(async_cancelling(async_current_task()), 2);
+	assert_int_equal(async_group_end(&group, 0), -EIO);
+	assert_int_equal(async_cancelling(async_current_task()), 1);
+	return async_sleep(1);
+}
+
+static void test_older_cancellations(void **state)
+{
+	(void)state;
+	assert_int_equal(run_virtual(fails_at_once_in_a_clean_up, NULL), 0);
+	assert_int_equal(run_virtual(group_in_a_clean_up, NULL), 0);
+	for_each_seed(group_in_a_clean_up, 50);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -316,6 +470,8 @@ int main(void)
 		TEST(test_nested_groups),
 		TEST(test_timeouts),
 		TEST(test_cancelled_twice_at_once),
+		TEST(test_outside_cancel_while_it_drains),
+		TEST(test_older_cancellations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,7 @@ static void groups(async_task **ret_watch)
 	async_group_create_task(&group, spin, s);
 	assert_int_equal(async_group_end(&group, spin(b)), -EIO);
 	*ret_watch = async_create_task(watch, NULL);
+	group = (struct async_group)ASYNC_GROUP_INIT;
 	assert_int_equal(async_group_begin(&group), 0);
 	async_group_create_task(&group, quick, NULL);
 	assert_int_equal(async_group_end(&group, 0), 0);

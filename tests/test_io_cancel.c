@@ -215,6 +215,62 @@ static void cancelled_writers_write_nothing(void **state)
 	assert_int_equal(run(cancel_writer), 0);
 }
 
+static intptr_t read_and_end(void *arg)
+{
+	char block[16];
+
+	return async_read(*(int *)arg, block, sizeof(block));
+}
+
+static intptr_t read_and_cancel_oneself(void *arg)
+{
+	char block[16];
+	ssize_t count = async_read(*(int *)arg, block, sizeof(block));
+
+	/* Not pending when the read ended: the last step is that of any other task. */
+	async_cancel(async_current_task(), NULL);
+	return count;
+}
+
+/* What a call has kept although a cancellation was pending, the body may return: it is in the result, or has not been
+ * taken from the pipe. */
+static intptr_t kept_at_the_end(void *arg)
+{
+	int fds[2];
+
+	(void)arg;
+	for (int i = 0; i < 20; i++) {
+		char left[16];
+
+		assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+		async_task *task = async_create_task(read_and_end, &fds[0]);
+		give_way(1);
+		if (i % 2)
+			give_way(3);
+		assert_int_equal(write(fds[1], "hello", 5), 5);
+		async_cancel(task, NULL);
+		async_ref(task);
+		intptr_t result = async_await(task);
+		assert_int_equal(async_cancelling(task), 1);
+		if (result != 5) {
+			assert_int_equal(result, -ECANCELED);
+			assert_int_equal(read(fds[0], left, sizeof(left)), 5);
+		}
+		async_release(task);
+		assert_int_equal(write(fds[1], "hello", 5), 5);
+		assert_int_equal(async_await(async_create_task(read_and_cancel_oneself, &fds[0])), -ECANCELED);
+		assert_int_equal(async_close(fds[0]), 0);
+		assert_int_equal(async_close(fds[1]), 0);
+	}
+	return 0;
+}
+
+static void kept_results_stand_at_the_end(void **state)
+{
+	(void)state;
+	assert_int_equal(run(kept_at_the_end), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -223,6 +279,7 @@ int main(void)
 		TEST(cancelled_tasks_touch_nothing),
 		TEST(reads_time_out),
 		TEST(cancelled_writers_write_nothing),
+		TEST(kept_results_stand_at_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,13 +2,20 @@
 /* Timeout scopes: who cancelled is told at the end, and only that scope turns it into -ETIMEDOUT. */
 #include "harness.h"
 
+/* Begins a new scope in the same memory. */
+static void begin(struct async_timeout *scope, async_time delay)
+{
+	*scope = (struct async_timeout)ASYNC_TIMEOUT_INIT;
+	assert_int_equal(async_timeout_begin(scope, delay), 0);
+}
+
 static intptr_t basic(void *arg)
 {
 	struct async_timeout scope = ASYNC_TIMEOUT_INIT;
 
 	(void)arg;
 	assert_int_equal(async_timeout_when(&scope), ASYNC_FOREVER);
-	assert_int_equal(async_timeout_begin(&scope, 50), 0);
+	begin(&scope, 50);
 	assert_int_equal(async_timeout_when(&scope), 50);
 	assert_int_equal(async_timeout_begin(&scope, 50), -EBUSY);
 	assert_false(async_timeout_expired(&scope));
@@ -21,11 +28,16 @@ static intptr_t basic(void *arg)
 	assert_true(async_timeout_expired(&scope));
 	assert_int_equal(async_cancelling(async_current_task()), 0);
 
-	/* In time; and a scope can be used again. */
-	assert_int_equal(async_timeout_begin(&scope, 50), 0);
+	/* It has ended, and is not begun again without being made anew. */
+	assert_int_equal(async_timeout_begin(&scope, 50), -ESHUTDOWN);
+	assert_int_equal(async_timeout_begin_at(&scope, 50), -ESHUTDOWN);
+
+	/* In time. */
+	begin(&scope, 50);
 	assert_int_equal(async_sleep(10), 0);
 	assert_int_equal(async_timeout_end(&scope, 7), 7);
 	assert_false(async_timeout_expired(&scope));
+	scope = (struct async_timeout)ASYNC_TIMEOUT_INIT;
 	assert_int_equal(async_timeout_begin_at(&scope, 100), 0);
 	assert_int_equal(async_timeout_when(&scope), 100);
 	assert_int_equal(async_timeout_end(&scope, -EIO), -EIO);
@@ -45,7 +57,7 @@ static intptr_t no_deadline(void *arg)
 	struct async_timeout scope = ASYNC_TIMEOUT_INIT;
 
 	(void)arg;
-	assert_int_equal(async_timeout_begin(&scope, ASYNC_FOREVER), 0);
+	begin(&scope, ASYNC_FOREVER);
 	assert_int_equal(async_timeout_when(&scope), ASYNC_FOREVER);
 	assert_int_equal(async_sleep(1000 * ASYNC_S), 0);
 	/* Set, moved, taken away, set again. */
@@ -78,17 +90,17 @@ static intptr_t past(void *arg)
 	(void)arg;
 	/* A deadline in the past takes effect at the first suspension, not before. */
 	for (async_time delay = 0; delay >= -10; delay -= 10) {
-		assert_int_equal(async_timeout_begin(&scope, delay), 0);
+		begin(&scope, delay);
 		assert_false(async_timeout_expired(&scope));
 		assert_int_equal(async_sleep(1000), -ECANCELED);
 		assert_int_equal(async_timeout_end(&scope, -ECANCELED), -ETIMEDOUT);
 	}
 	/* Nothing suspends: nothing happens. */
-	assert_int_equal(async_timeout_begin(&scope, 0), 0);
+	begin(&scope, 0);
 	assert_int_equal(async_timeout_end(&scope, 4), 4);
 	assert_int_equal(async_sleep(0), 0);
 	/* Moved into the past. */
-	assert_int_equal(async_timeout_begin(&scope, 100), 0);
+	begin(&scope, 100);
 	assert_int_equal(async_timeout_reschedule(&scope, -1), 0);
 	assert_int_equal(async_sleep(1000), -ECANCELED);
 	assert_int_equal(async_timeout_end(&scope, -ECANCELED), -ETIMEDOUT);
@@ -108,16 +120,16 @@ static intptr_t nested(void *arg)
 
 	(void)arg;
 	/* The inner one expires: the outer one goes on. */
-	assert_int_equal(async_timeout_begin(&outer, 100), 0);
-	assert_int_equal(async_timeout_begin(&inner, 50), 0);
+	begin(&outer, 100);
+	begin(&inner, 50);
 	assert_int_equal(async_timeout_end(&inner, async_sleep(1000)), -ETIMEDOUT);
 	assert_int_equal(async_sleep(10), 0);
 	assert_int_equal(async_timeout_end(&outer, 1), 1);
 	assert_int_equal(async_loop_time(NULL), 60);
 
 	/* The outer one expires: the inner one passes the cancellation on. */
-	assert_int_equal(async_timeout_begin(&outer, 50), 0);
-	assert_int_equal(async_timeout_begin(&inner, 100), 0);
+	begin(&outer, 50);
+	begin(&inner, 100);
 	intptr_t result = async_timeout_end(&inner, async_sleep(1000));
 	assert_int_equal(result, -ECANCELED);
 	assert_false(async_timeout_expired(&inner));
@@ -126,8 +138,8 @@ static intptr_t nested(void *arg)
 	assert_int_equal(async_cancelling(async_current_task()), 0);
 
 	/* Both at the same time, the outer one armed first. As in asyncio, the inner one sees that it is not alone. */
-	assert_int_equal(async_timeout_begin(&outer, 50), 0);
-	assert_int_equal(async_timeout_begin(&inner, 50), 0);
+	begin(&outer, 50);
+	begin(&inner, 50);
 	result = async_timeout_end(&inner, async_sleep(1000));
 	assert_true(async_timeout_expired(&inner));
 	assert_true(async_timeout_expired(&outer));
@@ -148,7 +160,7 @@ static intptr_t limited(void *arg)
 {
 	struct async_timeout scope = ASYNC_TIMEOUT_INIT;
 
-	assert_int_equal(async_timeout_begin(&scope, 50), 0);
+	begin(&scope, 50);
 	intptr_t result = async_sleep(1000);
 	note("%d", (int)result);
 	if (arg)
@@ -205,7 +217,7 @@ static intptr_t begun_while_cancelled(void *arg)
 	/* A request from before the scope does not count against it. */
 	async_cancel(async_current_task(), NULL);
 	assert_int_equal(async_sleep(0), -ECANCELED);
-	assert_int_equal(async_timeout_begin(&scope, 50), 0);
+	begin(&scope, 50);
 	assert_int_equal(async_timeout_end(&scope, async_sleep(1000)), -ETIMEDOUT);
 	assert_int_equal(async_cancelling(async_current_task()), 1);
 	return 0;
@@ -230,7 +242,7 @@ static intptr_t finishing(void *arg)
 	(void)arg;
 	/* It expires while the body has what it waited for, and does not suspend again: the result stands, the
 	 * cancellation is taken back. */
-	assert_int_equal(async_timeout_begin(&scope, 50), 0);
+	begin(&scope, 50);
 	assert_int_equal(async_sleep(1000), -ECANCELED);
 	assert_int_equal(async_timeout_end(&scope, 7), 7);
 	assert_true(async_timeout_expired(&scope));
@@ -239,12 +251,12 @@ static intptr_t finishing(void *arg)
 
 	/* Delivered together with a value: the wait is cancelled, the value stays. */
 	assert_int_equal(async_loop_call_later(async_get_running_loop(), 50, wake, future, NULL), 0);
-	assert_int_equal(async_timeout_begin(&scope, 50), 0);
+	begin(&scope, 50);
 	assert_int_equal(async_timeout_end(&scope, async_await(async_ref(future))), -ETIMEDOUT);
 	assert_int_equal(async_await(future), 5);
 
 	/* An error of the body that is no cancellation stands, too. */
-	assert_int_equal(async_timeout_begin(&scope, 50), 0);
+	begin(&scope, 50);
 	assert_int_equal(async_sleep(1000), -ECANCELED);
 	assert_int_equal(async_timeout_end(&scope, -EIO), -EIO);
 	assert_int_equal(async_sleep(1000), 0);
@@ -262,7 +274,7 @@ static intptr_t expire_undelivered(void *arg)
 	struct async_timeout scope = ASYNC_TIMEOUT_INIT;
 
 	(void)arg;
-	assert_int_equal(async_timeout_begin(&scope, 0), 0);
+	begin(&scope, 0);
 	assert_int_equal(async_sleep(0), -ECANCELED);
 	/* Cancelled once more, and taken back before it was delivered. */
 	async_cancel(async_current_task(), NULL);
@@ -297,7 +309,7 @@ static intptr_t misuse(void *arg)
 	assert_int_equal(async_timeout_reschedule(NULL, 1), -EINVAL);
 	assert_false(async_timeout_expired(&scope));
 	assert_false(async_timeout_expired(NULL));
-	assert_int_equal(async_timeout_begin(&scope, 10), 0);
+	begin(&scope, 10);
 	assert_int_equal(async_await(async_create_task(end_foreign, &scope)), 0);
 	return async_timeout_end(&scope, 2);
 }
@@ -317,7 +329,7 @@ static intptr_t racing_body(void *arg)
 	struct async_timeout scope = ASYNC_TIMEOUT_INIT;
 	async_time delay = (intptr_t)arg;
 
-	assert_int_equal(async_timeout_begin(&scope, 50), 0);
+	begin(&scope, 50);
 	intptr_t result = async_timeout_end(&scope, async_sleep(delay));
 	if (delay < 50)
 		assert_int_equal(result, 0);

@@ -54,7 +54,8 @@ ASYNC_EXPORT int async_future_set_error(async_future *future, intptr_t error);
  * Owns: takes a reference, on every return.
  * Suspends: until the future is done. Cancel: forwards the cancellation to `future` and returns when that is
  * done, as asyncio does; a value that arrived first stays in the future.
- * Returns: the result; -ECANCELED (this task or `future` was cancelled), -EDEADLK (a task awaits itself),
+ * Returns: the result; -ECANCELED (this task or `future` was cancelled), -EDEADLK (`future` is this task, or waits for
+ * it: through awaits, shields, gatherings, or the end of a group),
  * -EPERM (outside a task, or a future of another loop), -EINVAL (NULL).
  */
 ASYNC_EXPORT ASYNC_MUST_CHECK intptr_t async_await(async_future *future);
@@ -92,7 +93,7 @@ ASYNC_EXPORT int async_remove_done_callback(async_future *future, async_done_cal
  * Cancels: a pending future is done with -ECANCELED at once; a task gets -ECANCELED from what it waits for,
  * or from the next call that suspends; a task that never ran never will. A task may swallow it and go on.
  * `reason` (may be NULL) is kept by pointer and must outlive the future.
- * Returns: 1 (requested), 0 (done already); -EINVAL, -EPERM.
+ * Returns: 1 (requested), 0 (done already, or the result is on its way and cannot be prevented); -EINVAL, -EPERM.
  */
 ASYNC_EXPORT int async_cancel(async_future *future, const char *reason);
 

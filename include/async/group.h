@@ -32,6 +32,8 @@ struct async_group {
 	size_t running;
 	size_t error_count;
 	intptr_t errors[ASYNC_GROUP_ERRORS_MAX];
+	int cancelling;
+	int request;
 	int state;
 	bool aborting;
 	bool cancelled_parent;
@@ -42,8 +44,8 @@ struct async_group {
 
 ASYNC_BEGIN_DECLS
 
-/* Begins a group whose body is the running task. Returns: 0; -EBUSY (it has begun and not ended), -EPERM (outside
- * a task), -EINVAL (NULL). */
+/* Begins a group whose body is the running task. Returns: 0; -EBUSY (it has begun and not ended),
+ * -ESHUTDOWN (it has ended: ASYNC_GROUP_INIT makes a new one), -EPERM (outside a task), -EINVAL (NULL). */
 ASYNC_EXPORT int async_group_begin(struct async_group *group);
 
 /*

@@ -21,6 +21,7 @@ struct async_timeout {
 	async_handle *timer;
 	async_time when;
 	int cancelling;
+	int request;
 	int state;
 };
 
@@ -29,7 +30,8 @@ struct async_timeout {
 ASYNC_BEGIN_DECLS
 
 /* Begins a scope that ends `delay` nanoseconds from now; ASYNC_FOREVER sets no deadline yet.
- * Returns: 0; -ENOMEM, -EBUSY (it has begun already), -EINVAL, -EPERM (outside a task). */
+ * Returns: 0; -ENOMEM, -EBUSY (it has begun already), -ESHUTDOWN (it has ended: ASYNC_TIMEOUT_INIT makes a new one),
+ * -EINVAL, -EPERM (outside a task). */
 ASYNC_EXPORT int async_timeout_begin(struct async_timeout *scope, async_time delay);
 /* The same with a point in time of the loop's clock. */
 ASYNC_EXPORT int async_timeout_begin_at(struct async_timeout *scope, async_time when);

@@ -37,7 +37,8 @@ enum async_gather_flags {
 /*
  * A future for the results of several, which are stored in `results` (may be NULL) in the order of `futures`.
  * Without ASYNC_GATHER_COLLECT it fails with the first error at once, while the others run on. Cancelling it
- * cancels all that are not done, and it is done when they are.
+ * cancels all that are not done, and it is done when they are: with the first error, else with -ECANCELED. With
+ * ASYNC_GATHER_COLLECT nothing is stored then, and failures are reported as those that nobody looked at.
  * Owns: takes one reference of each future, on every return; the caller gets one of the result. `results`
  * must live until the result is done; a value stored there is the caller's, a value not stored is dropped.
  * Returns: never NULL. Its value is the number of futures that have one. It fails with the first error,
@@ -74,7 +75,7 @@ typedef struct async_completions async_completions;
 
 /*
  * Begins to go through futures in the order in which they are done; those that are done already come first, in the
- * order of `futures`. After `timeout` nanoseconds (ASYNC_FOREVER: no limit) those that were not done are given up.
+ * order of `futures`. One that stands there several times comes once. After `timeout` nanoseconds (ASYNC_FOREVER: no limit) those that were not done are given up.
  *
  *     async_completions *all;
  *     async_future *next;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DESIGN. Each future gets a callback that runs an iteration after it is done, as in asyncio, and moves it to the list
- * of those that can be asked for. Callbacks that are scheduled cannot be taken back: the iterator is counted, and
- * outlives its release until the last of them has run.
+ * DESIGN. A future that is done takes its place in the list at once, in whatever order callbacks run; an iteration
+ * later, as in asyncio, one more can be asked for. Callbacks that are scheduled cannot be taken back: the iterator is
+ * counted, and outlives its release until the last of them has run.
  */
 #include <async/wait.h>
 
@@ -16,12 +16,14 @@ struct completion {
 	struct async_completions *all;
 	async_future *future; /* NULL: given to the caller */
 	struct completion *next;
+	bool again; /* stands further ahead, too: is only released */
 };
 
 struct async_completions {
 	struct async_loop *loop;
 	struct list waiters;
 	struct completion *done, **done_end; /* not given out, in the order in which they came */
+	size_t available;                    /* how many of those can be asked for */
 	size_t count, pending;
 	size_t left; /* not asked for */
 	size_t refs; /* the caller's, and one for each callback and timer that will come */
@@ -61,14 +63,30 @@ static void on_done(struct entry *entry)
 	struct async_completions *all = item->all;
 
 	if (!all->timed_out && !all->released) {
-		item->next = NULL;
-		*all->done_end = item;
-		all->done_end = &item->next;
+		all->available++;
 		if (--all->pending == 0)
 			stop_timer(all);
 		wake_next(all);
 	}
 	completions_unref(all);
+}
+
+/* Its future is done: from here on it has its place. */
+static void take_place(struct completion *item)
+{
+	struct async_completions *all = item->all;
+
+	item->next = NULL;
+	*all->done_end = item;
+	all->done_end = &item->next;
+	item->entry.kind = ENTRY_CALLBACK;
+	item->entry.run = on_done;
+	ready_append(&all->loop->ready, &item->entry);
+}
+
+static void on_notice(struct entry *entry)
+{
+	take_place(container_of(entry, struct completion, entry));
 }
 
 /* Takes back every callback that is not scheduled. */
@@ -99,19 +117,46 @@ static void on_timeout(struct entry *entry)
 	completions_unref(all);
 }
 
-static void watch(struct async_completions *all, struct completion *item, async_future *future)
+/* True if the last who began to watch the future did so for an earlier place of the same list. An immortal future stands
+ * for whatever failed to be created: each of its places is another one. */
+static bool is_again(const struct async_completions *all, const async_future *future)
 {
-	item->entry.kind = ENTRY_CALLBACK;
-	item->entry.run = on_done;
-	item->watcher.entry = &item->entry;
-	list_init(&item->watcher.link);
-	item->all = all;
-	item->future = future;
-	all->refs++;
-	if (future_done(future))
-		ready_append(&all->loop->ready, &item->entry);
-	else
-		future_watch(future, &item->watcher);
+	const struct list *last = future->watchers.prev;
+	const struct completion *item = list_entry(last, struct completion, watcher.link);
+
+	return !future->immortal && last != &future->watchers && (uintptr_t)item >= (uintptr_t)all->items &&
+	       (uintptr_t)item < (uintptr_t)(all->items + all->count);
+}
+
+/* Those that are done are watched as well until all are seen, so that they are found again. */
+static void watch_all(struct async_completions *all, async_future *const *futures)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		struct completion *item = &all->items[i];
+
+		*item = (struct completion){.all = all, .future = futures[i]};
+		item->entry.kind = ENTRY_NOTICE;
+		item->entry.run = on_notice;
+		item->watcher.entry = &item->entry;
+		list_init(&item->watcher.link);
+		item->again = is_again(all, futures[i]);
+		if (item->again) {
+			all->pending--;
+			all->left--;
+			continue;
+		}
+		all->refs++;
+		if (!futures[i]->immortal)
+			future_watch(futures[i], &item->watcher);
+	}
+	for (size_t i = 0; i < all->count; i++) {
+		struct completion *item = &all->items[i];
+
+		if (item->again || !future_done(item->future))
+			continue;
+		list_remove(&item->watcher.link);
+		take_place(item);
+	}
 }
 
 static int make(struct async_loop *loop, size_t count, async_time timeout, struct async_completions **ret_all)
@@ -155,8 +200,7 @@ int async_as_completed(async_future *const *futures, size_t count, async_time ti
 		futures_release(futures, count);
 		return error;
 	}
-	for (size_t i = 0; i < count; i++)
-		watch(all, &all->items[i], futures[i]);
+	watch_all(all, futures);
 	*ret_completions = all;
 	return 0;
 }
@@ -183,18 +227,19 @@ int async_next_completed(async_completions *all, async_future **ret_future)
 	if (all->left == 0)
 		return 0;
 	all->left--;
-	while (!all->done) {
+	while (all->available == 0) {
 		if (all->timed_out)
 			return -ETIMEDOUT;
 		if (waiters_wait(&all->waiters, task, &wait_completion, all) == 0)
 			continue;
 		all->left++;
 		/* What it was woken for is somebody else's. */
-		if (all->done)
+		if (all->available > 0)
 			wake_next(all);
 		return -ECANCELED;
 	}
 	struct completion *item = all->done;
+	all->available--;
 	all->done = item->next;
 	if (!all->done)
 		all->done_end = &all->done;

@@ -23,22 +23,9 @@ struct gather {
 	intptr_t *results;
 	size_t count, finished;
 	bool collect;
-	bool cancel_requested;
+	intptr_t error; /* unless they are collected: of the child that failed first; cancelled is not failed */
 	struct gather_child children[];
 };
-
-static bool gather_cancel(async_future *future)
-{
-	struct gather *gather = (struct gather *)future;
-
-	for (size_t i = 0; i < gather->count; i++) {
-		if (future_done(gather->children[i].future))
-			continue;
-		gather->cancel_requested = true;
-		return true;
-	}
-	return false;
-}
 
 static async_future *gather_fan_out(struct future_fan *fan)
 {
@@ -49,7 +36,6 @@ static async_future *gather_fan_out(struct future_fan *fan)
 
 static const struct future_class future_gather = {
 	.name = "gathering",
-	.cancel = gather_cancel,
 	.fan_out = gather_fan_out,
 	.size = sizeof(struct gather),
 	.children = {.kind = ASYNC_LAYOUT_ARRAY,
@@ -68,10 +54,21 @@ static intptr_t take_results(struct gather *gather)
 		async_future *child = gather->children[i].future;
 
 		values += child->result >= 0;
+		/* A value that has no place is dropped. */
+		if (child->result < 0 || gather->results)
+			future_take(child);
 		if (gather->results)
-			gather->results[i] = future_take(child);
+			gather->results[i] = child->result;
 	}
 	return values;
+}
+
+/* Every child is done. A failure goes before the cancellation. */
+static intptr_t outcome(struct gather *gather)
+{
+	if (!gather->fan.cancelled)
+		return take_results(gather);
+	return gather->error ? gather->error : -ECANCELED;
 }
 
 static void release_children(struct gather *gather)
@@ -85,15 +82,16 @@ static void child_finished(struct gather *gather, async_future *child)
 	async_future *outer = &gather->fan.future;
 	bool last = ++gather->finished == gather->count;
 
-	/* Its failure is the gathering's, or comes too late to be anybody's. */
-	if (child->result < 0)
-		future_take(child);
+	/* Its failure is the gathering's, or comes too late to be anybody's. One that is collected is taken with the
+	 * results; if there are none, because of a cancellation, it is reported. */
+	if (child->result < 0 && !gather->collect && future_take(child) != -ECANCELED && !gather->error)
+		gather->error = child->result;
 	if (!future_done(outer)) {
 		/* A gathering that was cancelled waits for all: what they use may be on the stack of whoever waits. */
-		if (child->result < 0 && !gather->collect && !gather->cancel_requested)
+		if (child->result < 0 && !gather->collect && !gather->fan.cancelled)
 			future_complete(outer, child->result);
 		else if (last)
-			future_complete(outer, gather->cancel_requested ? -ECANCELED : take_results(gather));
+			future_complete(outer, outcome(gather));
 	}
 	if (last) {
 		release_children(gather);

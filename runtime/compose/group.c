@@ -63,7 +63,7 @@ static void abort_with_parent(struct async_group *group)
 {
 	abort_group(group);
 	group->cancelled_parent = true;
-	future_cancel(group->parent, "task group");
+	group->request = task_request(task_of(group->parent), "task group");
 }
 
 static void add_error(struct async_group *group, intptr_t error)
@@ -119,7 +119,9 @@ int async_group_begin(struct async_group *group)
 		return -EPERM;
 	if (group->state == GROUP_OPEN || group->state == GROUP_ENDING)
 		return -EBUSY;
-	*group = (struct async_group){.parent = &task->future, .state = GROUP_OPEN};
+	if (group->state != GROUP_NEW)
+		return -ESHUTDOWN;
+	*group = (struct async_group){.parent = &task->future, .state = GROUP_OPEN, .cancelling = task_cancels_before(task)};
 	group->end = &group->first;
 	return 0;
 }
@@ -218,17 +220,18 @@ static const struct wait_class wait_group = {
 		     .future = offsetof(struct async_group_child, task)},
 };
 
-/* True if the body was cancelled from outside while it waited. */
+/* True if the body was cancelled while it waited. */
 static bool wait_for_children(struct async_group *group, struct task *task)
 {
 	bool cancelled = false;
 
 	while (group->running > 0) {
 		group->waiting = true;
-		if (task_park(task, &wait_group, group) != -ECANCELED || group->aborting)
+		if (task_park(task, &wait_group, group) != -ECANCELED)
 			continue;
 		cancelled = true;
-		abort_group(group);
+		if (!group->aborting)
+			abort_group(group);
 	}
 	return cancelled;
 }
@@ -258,21 +261,20 @@ intptr_t async_group_end(struct async_group *group, intptr_t result)
 	bool cancelled = wait_for_children(group, task) || result == -ECANCELED;
 	group->state = GROUP_ENDED;
 	free_children(group);
-	/* Nobody else cancelled the body: it goes on. */
-	if (group->cancelled_parent && async_uncancel(group->parent) == 0)
-		cancelled = false;
-	if (cancelled && group->error_count == 0)
-		return -ECANCELED;
+	int left = group->cancelled_parent ? task_take_back(task, group->request) : task->cancels;
+	bool by_others = left > group->cancelling;
 	if (result < 0 && result != -ECANCELED)
 		add_error(group, result);
-	if (group->error_count == 0)
-		return result == -ECANCELED ? 0 : result;
 	/* An error goes before a cancellation from outside, which comes at the next wait. */
-	if (task->cancels > 0) {
-		async_uncancel(group->parent);
-		future_cancel(group->parent, group->parent->cancel_reason);
+	if (group->error_count > 0) {
+		if (cancelled && by_others)
+			task_tell_again(task);
+		return group->errors[0];
 	}
-	return group->errors[0];
+	/* If nobody else cancelled the body, it goes on. */
+	if (cancelled && (by_others || !group->cancelled_parent))
+		return -ECANCELED;
+	return result == -ECANCELED ? 0 : result;
 }
 
 int async_group_cancel(struct async_group *group)

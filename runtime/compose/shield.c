@@ -47,16 +47,14 @@ static bool shield_cancel(async_future *outer)
 	return true;
 }
 
-static void shield_finalize(async_future *outer)
+static async_future *shield_finalize(async_future *outer)
 {
 	struct shield *shield = (struct shield *)outer;
 
-	if (!shield->inner)
-		return;
 	/* A failure that nobody looked at was just reported. */
-	if (outer->looked_at || outer->result < 0)
+	if (shield->inner && (outer->looked_at || outer->result < 0))
 		future_take(shield->inner);
-	future_release(shield->inner);
+	return shield->inner;
 }
 
 static const struct future_class future_shield = {

@@ -22,7 +22,7 @@ static void on_deadline(void *arg)
 	async_handle_release(scope->timer);
 	scope->timer = NULL;
 	scope->state = TIMEOUT_EXPIRING;
-	future_cancel(scope->task, "timeout");
+	scope->request = task_request(task_of(scope->task), "timeout");
 }
 
 static void stop_timer(struct async_timeout *scope)
@@ -61,7 +61,9 @@ int async_timeout_begin_at(struct async_timeout *scope, async_time when)
 		return -EPERM;
 	if (scope->state == TIMEOUT_ENTERED || scope->state == TIMEOUT_EXPIRING)
 		return -EBUSY;
-	*scope = (struct async_timeout){.task = &task->future, .cancelling = task->cancels};
+	if (scope->state != TIMEOUT_NEW)
+		return -ESHUTDOWN;
+	*scope = (struct async_timeout){.task = &task->future, .cancelling = task_cancels_before(task)};
 	int error = start_timer(scope, when);
 	if (error == 0)
 		scope->state = TIMEOUT_ENTERED;
@@ -106,7 +108,7 @@ intptr_t async_timeout_end(struct async_timeout *scope, intptr_t result)
 	if (scope->state == TIMEOUT_EXPIRING) {
 		scope->state = TIMEOUT_EXPIRED;
 		/* More requests than at the beginning: somebody else wants it to end, too. */
-		if (async_uncancel(scope->task) <= scope->cancelling && result == -ECANCELED)
+		if (task_take_back(task, scope->request) <= scope->cancelling && result == -ECANCELED)
 			return -ETIMEDOUT;
 	} else if (scope->state == TIMEOUT_ENTERED) {
 		scope->state = TIMEOUT_EXITED;

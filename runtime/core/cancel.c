@@ -5,10 +5,13 @@
  * branch at gatherings, so this is a loop with a list of branches and not a recursion.
  *
  * It is edge-triggered: the task that is parked gets -ECANCELED from that wait, once. If its wake-up is on its way
- * already, or if it is not waiting, `must_cancel` keeps the cancellation for the end of this wait, or for the next.
+ * already, or if it is not waiting, the request is kept as `undelivered` for the end of this wait, or for the next;
+ * whatever was kept until then comes out as one.
  *
  * Tasks that wait for each other in a circle are a deadlock that a cancellation can break: the chain comes back to
  * a task that it marked, and the last one is taken out of its wait.
+ *
+ * A fan whose futures are all done takes no request, as in asyncio: its result is on its way.
  */
 #include "core/loop.h"
 #include "core/schedule.h"
@@ -16,8 +19,12 @@
 /* What a task that waits for nothing, or for something that cannot be cancelled any more, gets. */
 static void cancel_later(struct task *task)
 {
-	if (task)
-		task->must_cancel = true;
+	if (!task)
+		return;
+	if (task->undelivered == 0)
+		task->kept_result = false;
+	if (task->undelivered < TASK_UNDELIVERED_MAX)
+		task->undelivered++;
 }
 
 /* Takes a task out of its wait for a future. */
@@ -32,102 +39,163 @@ static struct future_fan *fan_of(async_future *future)
 	return future->class->fan_out ? (struct future_fan *)future : NULL;
 }
 
-/* Cancels what is no task. True if it is a fan, for the caller to go on with. */
-static bool cancel_future(async_future *future, struct task *waiter)
+/* Where a chain came to an end. */
+struct chain_end {
+	struct future_fan *fan; /* to go on with, or NULL: then this was it */
+	struct task *waiter;    /* who waits for what is there, or NULL */
+	bool reached;           /* somebody has taken the request; who waits has, whatever comes of the fan */
+};
+
+/* Cancels what is neither a task nor a fan. True if it took that. */
+static bool cancel_future(async_future *future)
 {
-	if (!future->class->cancel)
-		future_complete(future, -ECANCELED);
-	else if (!future->class->cancel(future))
-		cancel_later(waiter);
-	else
-		return fan_of(future) != NULL;
+	if (future->class->cancel)
+		return future->class->cancel(future);
+	future_complete(future, -ECANCELED);
+	return true;
+}
+
+/* Delivers a request to a task. True if the chain goes on to what it waits for. */
+static bool cancel_task(struct task *task, uint32_t mark)
+{
+	task->cancel_mark = mark;
+	task->cancels++;
+	if (task->state == TASK_PARKED && wait_forwards(task->wait_class))
+		return true;
+	if (task->state != TASK_PARKED || !task->wait_class->withdraw || !task->wait_class->withdraw(task))
+		cancel_later(task);
 	return false;
 }
 
-/*
- * Follows a chain from `future` to its end. `waiter` is the task that waits for `future`, or NULL. Returns the
- * fan that is there, or NULL.
- */
-static struct future_fan *cancel_chain(async_future *future, struct task *waiter, const char *reason)
+/* Follows a chain from `future` to its end. `waiter` is the task that waits for `future`, or NULL. */
+static struct chain_end cancel_chain(async_future *future, struct task *waiter, const char *reason)
 {
 	uint32_t mark = future->loop ? ++future->loop->cancel_mark : 0;
 
 	for (;;) {
 		if (future_done(future)) {
 			cancel_later(waiter);
-			return NULL;
+			return (struct chain_end){NULL, waiter, waiter != NULL};
 		}
 		struct task *task = future->class->is_task ? task_of(future) : NULL;
 		struct future_fan *fan = fan_of(future);
 		if ((task && task->cancel_mark == mark) || (fan && fan->cancelling)) {
 			if (waiter)
 				detach(waiter);
-			return NULL;
+			return (struct chain_end){NULL, waiter, waiter != NULL};
 		}
 		future->cancel_reason = reason;
-		if (!task)
-			return cancel_future(future, waiter) ? fan : NULL;
-		task->cancel_mark = mark;
-		task->cancels++;
-		if (task->state != TASK_PARKED) {
-			cancel_later(task);
-			return NULL;
+		if (fan)
+			return (struct chain_end){fan, waiter, waiter != NULL};
+		if (!task) {
+			bool taken = cancel_future(future);
+
+			if (!taken)
+				cancel_later(waiter);
+			return (struct chain_end){NULL, waiter, taken || waiter};
 		}
-		if (!wait_forwards(task->wait_class)) {
-			if (!task->wait_class->withdraw || !task->wait_class->withdraw(task))
-				cancel_later(task);
-			return NULL;
-		}
+		if (!cancel_task(task, mark))
+			return (struct chain_end){NULL, task, true};
 		waiter = task;
 		future = task->wait_object;
 	}
 }
 
-/* Cancels everything that hangs on a fan, and on the fans that are found there, depth first. */
-static void cancel_fans(struct future_fan *fan, const char *reason)
+static struct future_fan *enter_fan(const struct chain_end *end, struct future_fan *outer)
 {
-	fan->outer = NULL;
+	struct future_fan *fan = end->fan;
+
+	fan->outer = outer;
+	fan->waiter = end->waiter;
 	fan->cursor = 0;
+	fan->reached = false;
 	fan->cancelling = true;
+	return fan;
+}
+
+/* All its branches were followed. */
+static struct future_fan *leave_fan(struct future_fan *fan)
+{
+	struct future_fan *outer = fan->outer;
+
+	fan->cancelling = false;
+	if (fan->reached)
+		fan->cancelled = true;
+	else
+		cancel_later(fan->waiter);
+	if (outer)
+		outer->reached |= fan->reached || fan->waiter;
+	return outer;
+}
+
+/* Goes on from the end of a chain, if there is a fan: cancels everything that hangs on it, and on the fans that are
+ * found there, depth first. True if somebody took the request. */
+static bool cancel_rest(const struct chain_end *end, const char *reason)
+{
+	if (!end->fan)
+		return end->reached;
+	struct future_fan *first = end->fan, *fan = enter_fan(end, NULL);
+
 	while (fan) {
 		async_future *child = fan->future.class->fan_out(fan);
-		struct future_fan *inner = child ? cancel_chain(child, NULL, reason) : NULL;
 
-		if (inner) {
-			inner->outer = fan;
-			inner->cursor = 0;
-			inner->cancelling = true;
-			fan = inner;
-		} else if (!child) {
-			fan->cancelling = false;
-			fan = fan->outer;
+		if (!child) {
+			fan = leave_fan(fan);
+			continue;
 		}
+		struct chain_end branch = cancel_chain(child, NULL, reason);
+		fan->reached |= branch.reached;
+		if (branch.fan)
+			fan = enter_fan(&branch, fan);
 	}
+	return first->reached || end->reached;
 }
 
 bool future_cancel(async_future *future, const char *reason)
 {
 	if (future_done(future))
 		return false;
-	struct future_fan *fan = cancel_chain(future, NULL, reason);
-	if (fan)
-		cancel_fans(fan, reason);
-	return true;
+	struct chain_end end = cancel_chain(future, NULL, reason);
+
+	return cancel_rest(&end, reason);
 }
 
-/*
- * For a task that parks with a cancellation pending. Returns true if the wait took it; what it waits for is cancelled
- * as if it had been from outside, but the request itself was counted when it was made.
- */
-bool task_cancel_wait(struct task *task)
+/* What the task waits for is cancelled as if it had been from outside, but the request itself was counted when it
+ * was made. */
+void task_cancel_wait(struct task *task)
 {
-	const char *reason = task->future.cancel_reason;
+	uint8_t undelivered = task->undelivered;
 
-	if (!wait_forwards(task->wait_class))
-		return task->wait_class->withdraw && task->wait_class->withdraw(task);
-	task->must_cancel = false;
-	struct future_fan *fan = cancel_chain(task->wait_object, task, reason);
-	if (fan)
-		cancel_fans(fan, reason);
-	return !task->must_cancel;
+	if (!wait_forwards(task->wait_class)) {
+		if (task->wait_class->withdraw && task->wait_class->withdraw(task))
+			task_delivered(task);
+		return;
+	}
+	task->undelivered = 0;
+	const char *reason = task->future.cancel_reason;
+	struct chain_end end = cancel_chain(task->wait_object, task, reason);
+	cancel_rest(&end, reason);
+	if (task->undelivered)
+		task->undelivered = undelivered & TASK_UNDELIVERED_MAX;
+	else
+		task_delivered(task);
+}
+
+int task_request(struct task *task, const char *reason)
+{
+	future_cancel(&task->future, reason);
+	return task->undelivered ? task->deliveries + 1 : 0;
+}
+
+int task_take_back(struct task *task, int ticket)
+{
+	if (task->undelivered && ticket == task->deliveries + 1)
+		task->undelivered--;
+	return async_uncancel(&task->future);
+}
+
+void task_tell_again(struct task *task)
+{
+	if (!task->undelivered)
+		cancel_later(task);
 }

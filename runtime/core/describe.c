@@ -123,8 +123,8 @@ int async_uncancel(async_task *future)
 
 	if (!task)
 		return error;
-	if (task->cancels > 0 && --task->cancels == 0)
-		task->must_cancel = false;
+	if (task->cancels > 0 && task->undelivered >= task->cancels--)
+		task->undelivered = (uint8_t)task->cancels & TASK_UNDELIVERED_MAX;
 	return task->cancels;
 }
 

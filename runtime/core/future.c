@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "core/circle.h"
 #include "core/handle.h"
 #include "core/loop.h"
 #include "core/schedule.h"
@@ -84,6 +85,8 @@ static noinline void wake_watchers(async_future *future)
 		/* The word says nothing: the future has the result. */
 		if (entry->kind == ENTRY_TASK)
 			task_wake(task_of_entry(entry), 0);
+		else if (entry->kind == ENTRY_NOTICE)
+			entry->run(entry);
 		else
 			ready_append(&future->loop->ready, entry);
 	}
@@ -113,20 +116,31 @@ static noinline bool future_unread(async_future *future)
 	return --future->refs > 0;
 }
 
-noinline void future_free(async_future *future)
+/* Frees what has no reference any more. Returns a future that loses one by that, or NULL. */
+static async_future *free_one(async_future *future)
 {
+	async_future *next = NULL;
+
 	if (unlikely(!future->looked_at) && future_done(future) && future_unread(future))
-		return;
+		return NULL;
 	if (future->class->is_task) {
 		task_free(task_of(future));
-		return;
+		return NULL;
 	}
 	if (future->class->finalize)
-		future->class->finalize(future);
+		next = future->class->finalize(future);
 	if (future->class->size)
 		mem_free(future);
 	else
 		slab_free(&future->loop->future_slab, future);
+	return next;
+}
+
+noinline void future_free(async_future *future)
+{
+	do
+		future = free_one(future);
+	while (future && !future->immortal && --future->refs == 0);
 }
 
 static int set(async_future *future, intptr_t result)
@@ -160,11 +174,11 @@ static always_inline bool is_foreign(const async_future *future)
 }
 
 /* Why `task` cannot wait for a future that is not done; 0 if it can. */
-static int await_check(const struct task *task, const async_future *future)
+static int await_check(const struct task *task, async_future *future)
 {
 	if (!task || future->loop != task->future.loop)
 		return -EPERM;
-	return future == &task->future ? -EDEADLK : 0;
+	return future == &task->future || circle_closes(task, future) ? -EDEADLK : 0;
 }
 
 intptr_t async_await(async_future *future)

@@ -26,6 +26,7 @@ enum future_state {
 };
 
 struct future_fan;
+struct task;
 
 /* What the kinds of future do differently. */
 struct future_class {
@@ -35,8 +36,9 @@ struct future_class {
 	bool (*cancel)(async_future *future);
 	/* For a struct future_fan: the next future that a cancellation goes on to, NULL after the last. */
 	async_future *(*fan_out)(struct future_fan *fan);
-	/* Before the memory goes; may be NULL. */
-	void (*finalize)(async_future *future);
+	/* Before the memory goes; may be NULL. Returns a future whose reference it held, for the caller to release, or
+	 * NULL: chains of them are long. */
+	async_future *(*finalize)(async_future *future);
 	bool is_task;
 	bool settable; /* the user may complete it */
 	size_t size;   /* of the whole object if it comes from malloc; 0: from the loop's slab */
@@ -60,8 +62,11 @@ struct async_future {
 struct future_fan {
 	async_future future;
 	struct future_fan *outer;
+	struct task *waiter; /* through whom the cancellation came; may be NULL */
 	size_t cursor;
 	bool cancelling;
+	bool reached;   /* one of them has taken this request */
+	bool cancelled; /* and of any request */
 };
 
 extern const struct future_class future_plain;

@@ -16,6 +16,7 @@ enum entry_kind {
 	ENTRY_TASK,     /* is switched to, from whatever stack runs */
 	ENTRY_INTERNAL, /* `run` is called on whatever stack runs: short, and calls nothing of the user's */
 	ENTRY_CALLBACK, /* `run` is called on the loop's own stack, which is as large as the thread's */
+	ENTRY_NOTICE,   /* of a watcher: `run` is called while its future is completed, and only takes note of that */
 };
 
 struct entry {

@@ -136,8 +136,32 @@ static always_inline void task_wake(struct task *task, intptr_t word)
 	task_make_ready(task);
 }
 
-/* Delivers a cancellation to a parked task; true if it went into its wait. */
-bool task_cancel_wait(struct task *task);
+/* Delivers what is undelivered to a task that parks, if its wait takes it. */
+void task_cancel_wait(struct task *task);
+
+/* Every request that was kept is delivered now, as one. */
+static inline void task_delivered(struct task *task)
+{
+	task->undelivered = 0;
+	task->deliveries++;
+}
+
+/* How many requests a scope that begins now has nothing to do with: what is undelivered can still come inside. */
+static inline int task_cancels_before(const struct task *task)
+{
+	return task->cancels - task->undelivered;
+}
+
+/*
+ * For a scope of the task's own, which makes a request and takes it back at its end. The ticket says whether the
+ * request was delivered by then; if not it never will be, while others that wait with it are.
+ */
+int task_request(struct task *task, const char *reason);
+/* Returns the count of requests that are left. */
+int task_take_back(struct task *task, int ticket);
+/* For the end of a scope that says something else than the cancellation which it was told of: it comes again from
+ * the next wait, and is counted already. */
+void task_tell_again(struct task *task);
 
 /* Waits until task_wake. Returns its word, or -ECANCELED. */
 static always_inline intptr_t task_park(struct task *task, const struct wait_class *class, void *object)
@@ -147,13 +171,16 @@ static always_inline intptr_t task_park(struct task *task, const struct wait_cla
 	task->word = task->future.loop->serviced_at;
 	task->state = TASK_PARKED;
 	PROBE(task_park, task, class);
-	if (unlikely(task->must_cancel) && task_cancel_wait(task))
-		task->must_cancel = false;
+	if (unlikely(task->undelivered))
+		task_cancel_wait(task);
 	task_suspend(task);
 	task->wait_class = NULL;
-	if (unlikely(task->must_cancel) && (!class->keeps_result || task->word == -ECANCELED)) {
-		task->must_cancel = false;
-		return -ECANCELED;
+	if (unlikely(task->undelivered)) {
+		if (!class->keeps_result || task->word == -ECANCELED) {
+			task_delivered(task);
+			return -ECANCELED;
+		}
+		task->kept_result = true;
 	}
 	return task->word;
 }
@@ -170,10 +197,10 @@ static always_inline struct task *task_current(void)
  * delivered by asking. */
 static inline bool task_take_cancel(struct task *task)
 {
-	bool cancelled = task->must_cancel;
-
-	task->must_cancel = false;
-	return cancelled;
+	if (!task->undelivered)
+		return false;
+	task_delivered(task);
+	return true;
 }
 
 #endif

@@ -35,7 +35,7 @@ static always_inline int yield_once(struct task *task)
 		ready_append(&loop->ready, &task->entry);
 		task_suspend(task);
 	}
-	return unlikely(task->must_cancel) && task_take_cancel(task) ? -ECANCELED : 0;
+	return unlikely(task->undelivered) && task_take_cancel(task) ? -ECANCELED : 0;
 }
 
 static int sleep_until(struct task *task, async_time when)

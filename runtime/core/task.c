@@ -30,8 +30,8 @@ static void *task_exit(struct task *task, intptr_t result)
 {
 	struct async_loop *loop = task->future.loop;
 
-	/* It replaces a value, but not a failure. */
-	if (unlikely(task->must_cancel) && result >= 0) {
+	/* It replaces a value, but not a failure, and nothing that a call has kept: that may be bytes or a descriptor. */
+	if (unlikely(task->undelivered) && !task->kept_result && result >= 0) {
 		result_drop(task->future.drop, result);
 		result = -ECANCELED;
 	}
@@ -63,7 +63,7 @@ bool task_prepare(struct task *task)
 {
 	struct async_loop *loop = task->future.loop;
 
-	if (unlikely(task->must_cancel))
+	if (unlikely(task->undelivered))
 		return false;
 	task->stack = stack_alloc(&loop->stacks, task->stack_class, task);
 	if (unlikely(!task->stack))
@@ -95,7 +95,7 @@ static void task_end_unrun(struct task *task, intptr_t result)
 
 void task_discard(struct task *task)
 {
-	task_end_unrun(task, task->must_cancel ? -ECANCELED : -ENOMEM);
+	task_end_unrun(task, task->undelivered ? -ECANCELED : -ENOMEM);
 }
 
 void task_detach(struct task *task)
@@ -142,7 +142,7 @@ static always_inline void task_init(struct task *task, struct async_loop *loop, 
 	task->future.refs = 2;
 	task->state = TASK_CREATED;
 	task->stack_class = (uint8_t)stack_class;
-	task->must_cancel = false;
+	task->undelivered = 0;
 	task->cancels = 0;
 	task->cancel_mark = 0;
 	task->trace_name = 0;

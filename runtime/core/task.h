@@ -50,6 +50,8 @@ static inline bool wait_forwards(const struct wait_class *class)
 	return class->on == ASYNC_LAYOUT_ON_FUTURE;
 }
 
+#define TASK_UNDELIVERED_MAX 127
+
 struct task {
 	async_future future;
 
@@ -62,8 +64,10 @@ struct task {
 	void *wait_object;
 	uint8_t state; /* enum task_state */
 	uint8_t stack_class;
-	bool must_cancel; /* a cancellation that was not delivered yet */
-	int cancels;      /* requested and not taken back */
+	uint8_t undelivered : 7; /* of `cancels`, those that no wait has told yet; more than fit are as many as fit */
+	bool kept_result : 1;    /* the last wait gave its result although there were some */
+	uint8_t deliveries;      /* of what was kept so; only compared, so that it may go round */
+	int cancels;             /* cancellations that were requested and not taken back */
 
 	struct watcher watcher;
 	struct timer timer;

@@ -11,9 +11,10 @@ static void drop_result(intptr_t result)
 	async_process_result_free((async_process_result *)result);
 }
 
-static void free_bytes(async_future *future)
+static async_future *free_bytes(async_future *future)
 {
 	mem_free(process_job_of(&((struct job_future *)future)->job)->bytes);
+	return NULL;
 }
 
 static const struct future_class future_process_job = {

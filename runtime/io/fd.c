@@ -88,6 +88,7 @@ static void give_way(struct task *task)
 		return;
 	ready_append(&loop->ready, &task->entry);
 	task_suspend(task);
+	task->kept_result = task->undelivered > 0;
 }
 
 int64_t fd_perform_in(struct fd_wait *waiting)
@@ -95,7 +96,7 @@ int64_t fd_perform_in(struct fd_wait *waiting)
 	struct task *task = waiting->task;
 	struct reactor *reactor;
 
-	if (unlikely(task->must_cancel) && task_take_cancel(task))
+	if (unlikely(task->undelivered) && task_take_cancel(task))
 		return -ECANCELED;
 	int error = loop_reactor(task->future.loop, &reactor);
 	if (unlikely(error))
@@ -201,13 +202,8 @@ int async_close(int fd)
 		return -EPERM;
 	struct async_loop *loop = closer.task->future.loop;
 	if (loop->reactor && (closer.left = reactor_forget(loop->reactor, fd)) > 0) {
-		bool cancelled = closer.task->must_cancel;
-
-		/* Not to be withdrawn, so a cancellation waits until this wait is over. */
-		closer.task->must_cancel = false;
 		list_append(&loop->closers, &closer.link);
 		task_park(closer.task, &wait_close, &closer);
-		closer.task->must_cancel |= cancelled;
 	}
 	/* Linux closes the descriptor even if it was interrupted. */
 	int error = (int)SYS("close", close(fd));

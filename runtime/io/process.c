@@ -295,10 +295,8 @@ int async_process_close(async_process *process)
 		if (process->fds[i] >= 0)
 			(void)!async_close(async_process_take_fd(process, i));
 	struct task *task = task_current();
-	bool cancelled = task_take_cancel(task);
 	if (!process->ended)
 		waiters_wait(&process->waiters, task, &wait_kill, process);
-	task->must_cancel |= cancelled;
 	free_process(process);
 	return 0;
 }

@@ -555,7 +555,7 @@ test_gdb_on_a_core_file_of_the_kernel()
 	wait "$pid" 2>/dev/null
 	core=$(compgen -G 'core*') || skip "the kernel wrote no core"
 	in_gdb "$target" "$core" -- 'info tasks' 'task 2 bt' 'task 4 bt'
-	out_matches '^ +5  hen +waiting +task 4$'
+	out_matches '^ +5  hen +waiting +a lock 0x[0-9a-f]+, held by task 4$'
 	out_matches '^#[0-9]+ .* lock_both \('
 	out_matches '^#[0-9]+ .* await_other \('
 }
