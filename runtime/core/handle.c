@@ -145,7 +145,7 @@ int async_loop_call_later(async_loop *loop, async_time delay, async_callback *fn
 {
 	if (!loop)
 		return -EINVAL;
-	return async_loop_call_at(loop, clock_add(loop_now(loop), delay < 0 ? 0 : delay), fn, arg, ret_handle);
+	return async_loop_call_at(loop, clock_add(loop_read_clock(loop), delay), fn, arg, ret_handle);
 }
 
 /* Lock-free and without allocation: this runs in signal handlers. */
