@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "core/loop.h"
 
 #define TASKS_MAX 24
 #define DEPTH_MAX 3
@@ -32,6 +35,25 @@ static struct world {
 	int pairs[PAIRS][2]; /* reading end, writing end */
 	int idle[2];
 } w;
+
+/* What another thread may wake. */
+static pthread_mutex_t waking = PTHREAD_MUTEX_INITIALIZER;
+static async_loop *woken;
+
+static void let_wake(async_loop *loop)
+{
+	pthread_mutex_lock(&waking);
+	woken = loop;
+	pthread_mutex_unlock(&waking);
+}
+
+void random_program_wake(void)
+{
+	pthread_mutex_lock(&waking);
+	if (woken)
+		loop_notify(woken);
+	pthread_mutex_unlock(&waking);
+}
 
 /* A number below `n`. */
 static unsigned draw(unsigned n)
@@ -495,7 +517,9 @@ void random_program_run(uint64_t seed, unsigned features, const struct async_opt
 	async_loop_set_error_handler(w.loop, record_error, NULL);
 	if (draw(4) > 0 && async_handle_new(w.loop, call, NULL, &w.prepared) < 0)
 		abort();
+	let_wake(w.loop);
 	record(0, "result", async_runner_run(&runner, main_task, NULL));
+	let_wake(NULL);
 	async_handle_release(w.prepared);
 	async_runner_close(&runner);
 	async_queue_free(w.queue);

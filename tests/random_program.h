@@ -36,4 +36,7 @@ enum random_features {
 void random_program_run(uint64_t seed, unsigned features, const struct async_options *options,
 			struct random_history *history);
 
+/* Makes the loop of the program that runs look around, if there is one. Any thread. */
+void random_program_wake(void);
+
 #endif

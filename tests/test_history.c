@@ -27,10 +27,9 @@ static _Atomic uint64_t jumps, jumped;
 int clock_gettime(clockid_t clock, struct timespec *ts)
 {
 	unsigned most = atomic_load(&jump);
-	long result = syscall(SYS_clock_gettime, clock, ts);
 
 	if (most == 0 || clock != CLOCK_MONOTONIC)
-		return (int)result;
+		return (int)syscall(SYS_clock_gettime, clock, ts);
 	/* Long and short steps, in no order. */
 	uint64_t n = atomic_fetch_add(&jumps, 1) * 0x9e3779b97f4a7c15u, by = (n >> 40) % most >> (n >> 36) % 16;
 	uint64_t now = atomic_fetch_add(&jumped, by) + by;
@@ -156,12 +155,52 @@ static void pipes_change_nothing(void **state)
 	compare_programs(RANDOM_PIPES | RANDOM_IDLE_READ, 200);
 }
 
+/* What is reported of slow slices is no part of the order. */
+static void slow_slices_change_nothing(void **state)
+{
+	static const struct way leaps = {"everything is slow", ASYNC_BACKEND_EPOLL, ASYNC_SWITCH_AUTO, 2000000000, true};
+
+	(void)state;
+	for (uint64_t program = 1; program <= test_many(100); program++) {
+		run_in(&ways[0], program, 0, 7, &first);
+		run_in(&leaps, program, 0, 7, &again);
+		assert_same(program, 7, leaps.name);
+	}
+}
+
+static atomic_bool wakes;
+
+static void *wake_again_and_again(void *arg)
+{
+	(void)arg;
+	while (atomic_load(&wakes)) {
+		random_program_wake();
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void news_from_other_threads_change_nothing(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	atomic_store(&wakes, true);
+	assert_int_equal(pthread_create(&thread, NULL, wake_again_and_again, NULL), 0);
+	compare_programs(0, 50);
+	compare_programs(RANDOM_IDLE_READ, 50);
+	atomic_store(&wakes, false);
+	pthread_join(thread, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_program_has_one_history),
 		TEST(a_reactor_changes_nothing),
 		TEST(pipes_change_nothing),
+		TEST(slow_slices_change_nothing),
+		TEST(news_from_other_threads_change_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
