@@ -14,7 +14,7 @@ trap 'exit 130' INT TERM
 
 # These do not depend on the backend or the switch, or go through both themselves.
 once=" test_base test_context test_reactor test_reactor_descriptors test_reactor_faults \
-test_reactor_operations test_stack test_stack_faults test_worker test_worker_shutdown \
+test_history test_reactor_operations test_stack test_stack_faults test_worker test_worker_shutdown \
 test_worker_threads "
 
 ### The tool that watches

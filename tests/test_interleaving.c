@@ -126,10 +126,52 @@ static void test_as_in_cpython(void **state)
 	assert_int_equal(run_virtual(program, NULL), 0);
 }
 
+/* Deadlines that have passed when they are set. */
+
+static intptr_t three_turns(void *name)
+{
+	for (int i = 0; i < 3; i++) {
+		note("%s%d", (const char *)name, i);
+		assert_int_equal(async_sleep(0), 0);
+	}
+	return 0;
+}
+
+static intptr_t in_the_past(void *arg)
+{
+	static char a[] = "a", b[] = "b", soon[] = "soon", now[] = "now", past[] = "past", at[] = "at", at2[] = "at2";
+	async_loop *loop = async_get_running_loop();
+	async_task *first = async_create_task(three_turns, a), *second = async_create_task(three_turns, b);
+
+	(void)arg;
+	assert_int_equal(async_loop_call_later(loop, 0, note_callback, now, NULL), 0);
+	assert_int_equal(async_loop_call_later(loop, -7 * ASYNC_S, note_callback, past, NULL), 0);
+	async_time when = async_loop_time(NULL);
+	assert_int_equal(async_loop_call_at(loop, when - 3 * ASYNC_S, note_callback, at, NULL), 0);
+	assert_int_equal(async_loop_call_at(loop, when - 5 * ASYNC_S, note_callback, at2, NULL), 0);
+	assert_int_equal(async_loop_call_soon(loop, note_callback, soon, NULL), 0);
+	assert_int_equal(async_await(first), 0);
+	assert_int_equal(async_await(second), 0);
+	assert_noted("a0 b0 soon past at2 at now a1 b1 a2 b2");
+	return 0;
+}
+
+/* Whatever the clock, and however little time has passed since the loop looked at it. */
+static void what_is_due_is_for_the_next_iteration(void **state)
+{
+	struct async_options options = test_options();
+
+	(void)state;
+	assert_int_equal(run_virtual(in_the_past, NULL), 0);
+	options.clock = ASYNC_CLOCK_REAL;
+	assert_int_equal(run_with(in_the_past, NULL, &options), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_as_in_cpython),
+		TEST(what_is_due_is_for_the_next_iteration),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

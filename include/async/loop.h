@@ -91,7 +91,8 @@ ASYNC_EXPORT async_time async_loop_time(const async_loop *loop);
  * Returns: 0; -ENOMEM, -EINVAL (no function), -ESHUTDOWN (closed), -EPERM.
  */
 ASYNC_EXPORT int async_loop_call_soon(async_loop *loop, async_callback *fn, void *arg, async_handle **ret_handle);
-/* The same after `delay` nanoseconds; equal deadlines in the order of these calls. */
+/* The same after `delay` nanoseconds; equal deadlines in the order of these calls. A deadline that has passed already,
+ * of a delay that is 0 or negative, is one for the next iteration: after what is ready by then, the earliest first. */
 ASYNC_EXPORT int async_loop_call_later(async_loop *loop, async_time delay, async_callback *fn, void *arg,
 				       async_handle **ret_handle);
 /* The same when the loop's clock shows `when`. */

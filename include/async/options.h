@@ -31,7 +31,9 @@ enum async_switch {
 enum async_clock {
 	ASYNC_CLOCK_REAL = 0, /* CLOCK_MONOTONIC */
 	/* Jumps to the next deadline when every task waits and no job or file operation is under way. Starts
-	 * at 0. A loop in which nothing can ever wake anybody ends with -EDEADLK. */
+	 * at 0. A loop in which nothing can ever wake anybody ends with -EDEADLK. A program that only its own
+	 * tasks and callbacks have a part in runs the same each time, on both backends and with both switches;
+	 * async_options(3) says what holds with descriptors. */
 	ASYNC_CLOCK_VIRTUAL,
 };
 
@@ -50,7 +52,8 @@ struct async_options {
 	enum async_switch switch_kind;
 	enum async_clock clock;
 	size_t stack_size;           /* of tasks that name none; bytes; default 64 KiB */
-	uint64_t shuffle_seed;       /* not 0: each iteration runs in a random order that this seed fixes */
+	uint64_t shuffle_seed;       /* not 0: each iteration runs in a random order that this seed fixes; on the
+				      * virtual clock the whole history is the seed's */
 	async_time slow_task;        /* in debug mode, who holds the loop longer is reported; default 100 ms */
 	async_time shutdown_timeout; /* async_run names tasks that survive cancellation longer; default 10 s */
 	size_t max_workers;          /* of the default executor; default min(32, processors + 4) */

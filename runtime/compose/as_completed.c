@@ -171,7 +171,7 @@ static int make(struct async_loop *loop, size_t count, async_time timeout, struc
 	all->done_end = &all->done;
 	timer_init(&all->timer, on_timeout, ENTRY_CALLBACK);
 	if (count > 0 && timeout != ASYNC_FOREVER) {
-		int error = timer_arm(loop, &all->timer, clock_add(loop_now(loop), timeout));
+		int error = timer_arm(loop, &all->timer, clock_add(loop_read_clock(loop), timeout));
 
 		if (error) {
 			mem_free(all);

@@ -157,7 +157,7 @@ intptr_t async_wait(async_future *const *futures, size_t count, enum async_wait_
 	*state = (struct wait_state){.task = task, .refs = 1, .count = count, .left = count, .when = when};
 	timer_init(&state->timer, on_timeout, ENTRY_INTERNAL);
 	if (timeout != ASYNC_FOREVER) {
-		error = timer_arm(loop, &state->timer, clock_add(loop_now(loop), timeout));
+		error = timer_arm(loop, &state->timer, clock_add(loop_read_clock(loop), timeout));
 		if (error) {
 			mem_free(state);
 			return error;

@@ -189,7 +189,7 @@ int async_loop_call_at(async_loop *loop, async_time when, async_callback *fn, vo
 int async_loop_call_later_with(async_loop *loop, async_time delay, async_callback *fn, void *arg,
 			       const struct async_call_options *options, async_handle **ret_handle)
 {
-	async_time when = loop ? clock_add(loop_now(loop), delay < 0 ? 0 : delay) : 0;
+	async_time when = loop ? clock_add(loop_read_clock(loop), delay) : 0;
 
 	return async_loop_call_at_with(loop, when, fn, arg, options, ret_handle);
 }

@@ -148,8 +148,8 @@ static int wait_virtual(struct async_loop *loop)
 	if (loop->jobs > 0 || (loop->reactor && reactor_holding_time(loop->reactor) > 0))
 		return wait_for_news(loop, -1);
 	if (!heap_empty(&loop->timers)) {
-		if (heap_least(&loop->timers) > loop->virtual_now)
-			loop->virtual_now = heap_least(&loop->timers);
+		if (heap_least(&loop->timers) > loop->now)
+			loop->now = heap_least(&loop->timers);
 		return 0;
 	}
 	return can_be_woken(loop) ? wait_for_news(loop, -1) : deadlock(loop);
@@ -162,6 +162,7 @@ static int service(struct async_loop *loop, bool may_wait)
 	int error = 0;
 
 	observe_service(loop);
+	slow_tell(loop);
 	list_for_each_safe(node, &loop->hooks) {
 		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
 
@@ -170,7 +171,7 @@ static int service(struct async_loop *loop, bool may_wait)
 	}
 	if (may_wait && !loop->ready.head && !notified(loop)) {
 		waits_from = clock_now();
-		error = loop->options.clock == ASYNC_CLOCK_VIRTUAL ? wait_virtual(loop) : wait_real(loop, waits_from);
+		error = loop_is_virtual(loop) ? wait_virtual(loop) : wait_real(loop, waits_from);
 	} else if (loop->reactor && (loop->single || reactor_pending(loop->reactor) > 0)) {
 		error = wait_in_reactor(loop, 0);
 	}
@@ -183,9 +184,11 @@ static int service(struct async_loop *loop, bool may_wait)
 	loop->serviced_at = clock_now();
 	if (waits_from)
 		loop->waited += loop->serviced_at - waits_from;
-	loop->service_at = loop->switches + loop->service_step;
-	if (!heap_empty(&loop->timers))
-		timers_expire(loop, loop->options.clock == ASYNC_CLOCK_VIRTUAL ? loop->virtual_now : loop->serviced_at);
+	if (!loop_is_virtual(loop)) {
+		loop->now = loop->serviced_at;
+		loop->service_at = loop->switches + loop->service_step;
+	}
+	timers_expire(loop, loop->now);
 	observe_service(loop);
 	return error;
 }
@@ -231,9 +234,12 @@ int loop_run(struct async_loop *loop)
 		if (error)
 			break;
 		loop->last_batch = stop;
-		schedule_begin_batch(loop);
+		/* News from elsewhere may have brought nothing to run: that was no iteration. */
+		if (loop->ready.head)
+			schedule_begin_batch(loop);
 		run_batch(loop);
 	} while (!atomic_load(&loop->stopping) && !loop->single);
+	slow_tell(loop);
 	observe_run_ends(loop);
 	return error;
 }

@@ -84,7 +84,7 @@ int loop_reactor(struct async_loop *loop, struct reactor **ret_reactor)
 			.kind = loop->options.backend == ASYNC_BACKEND_EPOLL      ? REACTOR_EPOLL
 				: loop->options.backend == ASYNC_BACKEND_IO_URING ? REACTOR_URING
 										  : REACTOR_AUTO,
-			.virtual_time = loop->options.clock == ASYNC_CLOCK_VIRTUAL,
+			.virtual_time = loop_is_virtual(loop),
 		};
 		int error = reactor_open(&options, &loop->reactor);
 

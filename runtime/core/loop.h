@@ -72,7 +72,7 @@ struct async_loop {
 	struct ready_queue ready;      /* the next iteration's */
 	struct eager_frame *eager;
 	uint64_t switches;
-	uint64_t service_at;           /* look at the clock when `switches` gets here */
+	uint64_t service_at;           /* look at the clock when `switches` gets here; 0: at the next batch */
 	atomic_int wake_state;         /* enum wake_state */
 	uint8_t switch_kind;           /* enum context_kind, what observes included */
 	uint8_t observed;              /* enum observe: what is recorded, see observe.h */
@@ -91,8 +91,8 @@ struct async_loop {
 	uint64_t circle_steps;         /* followed in search of circles */
 	async_time serviced_at;        /* real clock */
 	async_time trim_at;            /* real clock; FOREVER: nothing to give back */
-	async_time virtual_now;
-	uint64_t shuffle_state;        /* 0: FIFO */
+	async_time now;                /* its own clock, as it was last read; the virtual one is nothing else */
+	uint64_t shuffle_state;        /* 0: FIFO; advanced by what is ready, and by nothing else */
 
 	size_t tasks;                  /* alive */
 	size_t jobs;                   /* in executors */
@@ -167,10 +167,21 @@ static inline enum context_kind loop_switch_kind(enum async_switch option)
 	return option == ASYNC_SWITCH_UCONTEXT || !CONTEXT_HAS_ASM ? CONTEXT_UCONTEXT : CONTEXT_ASM;
 }
 
+static always_inline bool loop_is_virtual(const struct async_loop *loop)
+{
+	return loop->options.clock == ASYNC_CLOCK_VIRTUAL;
+}
+
 /* Now, on the loop's clock. */
 static inline async_time loop_now(const struct async_loop *loop)
 {
-	return loop->options.clock == ASYNC_CLOCK_VIRTUAL ? loop->virtual_now : clock_now();
+	return loop_is_virtual(loop) ? loop->now : clock_now();
+}
+
+/* The same for who arms a timer: one that is due by then expires before the next batch. */
+static inline async_time loop_read_clock(struct async_loop *loop)
+{
+	return loop->now = loop_now(loop);
 }
 
 /* There is news for the loop. Any thread, and signal handlers. */

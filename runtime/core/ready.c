@@ -19,6 +19,9 @@ struct entry *ready_shuffle(struct entry *head, uint64_t *state)
 {
 	struct ready_queue queues[2];
 
+	/* One alone, which may not have come this way at all: see schedule_alone. */
+	if (!head || !head->next)
+		return head;
 	for (int round = 0; round < 4; round++) {
 		uint64_t coins = 0;
 		int left = 0;

@@ -43,7 +43,8 @@ static always_inline void ready_append(struct ready_queue *queue, struct entry *
 	queue->tail = &entry->next;
 }
 
-/* A random order that `state` determines and is advanced by. Returns the new head of the list. */
+/* A random order that `state` determines and is advanced by; one or none needs no draw. Returns the new head of the
+ * list. */
 struct entry *ready_shuffle(struct entry *head, uint64_t *state);
 
 #endif

@@ -5,7 +5,12 @@
  * A task that parks takes the next entry of the batch and switches to it directly. At the end of a batch it goes
  * on with what became ready meanwhile, unless service is due: another thread has news, or the clock says so. The
  * clock is read only every `service_step` switches, a number that adapts: service comes about every 100 µs,
- * and after a single slice where slices are longer than that.
+ * and after a single slice where slices are longer than that. A timer that is due when it is armed has it read before
+ * the next batch, which it belongs to.
+ *
+ * On the virtual clock service is due after every batch, if there is anything to look after, and `service_at` stays 0.
+ * So what a program sees does not depend on how long anything takes; that another thread has news brings a service
+ * that finds nothing else.
  */
 #ifndef CORE_SCHEDULE_H
 #define CORE_SCHEDULE_H
@@ -16,7 +21,8 @@
 #include "core/loop.h"
 #include "core/task.h"
 
-/* True if the loop's stack must look after the reactor, the clock or other threads now. */
+/* Reads the clock. True if the loop's stack must look after the reactor or other threads now; if not, what is due by
+ * then has been made ready. */
 bool schedule_service_due(struct async_loop *loop);
 /* Begins the next iteration: what is ready becomes the batch. */
 static always_inline void schedule_begin_batch(struct async_loop *loop)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The report that follows a slow slice is made from the loop's own stack in the next iteration, because an error
- * handler may do what a task that is about to wait must not. One that is not made yet stands for those that follow.
+ * The report that follows a slow slice is made from the loop's own stack at the end of the batch, because an error
+ * handler may do what a task that is about to wait must not. It is no entry of the ready queue: how long a slice takes
+ * must not change the order that a seed gives. One that is not made yet stands for those that follow.
  */
 #include "core/slow.h"
 
@@ -13,19 +14,19 @@
 
 const struct slow_watchdog *slow_watchdog;
 
-static void report(struct entry *entry)
+void slow_tell(struct async_loop *loop)
 {
-	struct slow_report *slow = container_of(entry, struct slow_report, entry);
-	struct async_loop *loop = container_of(slow, struct async_loop, slow);
+	struct slow_report *slow = &loop->slow;
 	async_future *future = slow->future;
 	char message[80];
 
-	slow->queued = false;
+	if (likely(!slow->to_tell))
+		return;
+	slow->to_tell = false;
 	slow->future = NULL;
 	snprintf(message, sizeof(message), "%sheld the loop for %.3f s without giving way", future ? "" : "a callback ",
 		 (double)slow->held / (double)ASYNC_S);
-	if (atomic_load_explicit(&loop->refuses, memory_order_relaxed) == 0)
-		loop_report(loop, message, future, 0);
+	loop_report(loop, message, future, 0);
 	async_release(future);
 }
 
@@ -73,14 +74,12 @@ void slow_slice_ended(struct async_loop *loop, struct task *task, async_time now
 		atomic_store(&slow->slice, (slice | 1) + 1);
 	if (held > slow->longest)
 		slow->longest = held;
-	if ((held < loop->options.slow_task && !seen) || slow->queued)
+	if ((held < loop->options.slow_task && !seen) || slow->to_tell)
 		return;
-	slow->queued = true;
+	slow->to_tell = true;
 	slow->held = held;
 	slow->future = task ? async_ref(&task->future) : NULL;
-	slow->entry.kind = ENTRY_CALLBACK;
-	slow->entry.run = report;
-	ready_append(&loop->ready, &slow->entry);
+	loop->service_at = 0;
 }
 
 void slow_watch(struct async_loop *loop)

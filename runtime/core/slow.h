@@ -11,7 +11,6 @@
 #include <async/base.h>
 
 #include "base/list.h"
-#include "core/ready.h"
 #include "worker/futex.h"
 
 struct async_loop;
@@ -37,13 +36,15 @@ struct slow_report {
 	/* What is said when it is over. */
 	async_time held;
 	async_future *future;           /* the task; NULL: a callback */
-	struct entry entry;
-	bool queued;
+	bool to_tell;
 };
 
 /* Around what runs without giving way. `task` NULL: a callback. */
 void slow_slice_begins(struct async_loop *loop, async_time now);
 void slow_slice_ended(struct async_loop *loop, struct task *task, async_time now);
+
+/* What there is to say, if anything. On the loop's own stack. */
+void slow_tell(struct async_loop *loop);
 
 /* Who watches loops from a thread of its own: introspect/watchdog.c, which registers itself. */
 struct slow_watchdog {

@@ -8,6 +8,8 @@ int timer_arm(struct async_loop *loop, struct timer *timer, async_time when)
 	/* Never: there is nothing to wait for, which a virtual clock must know. */
 	if (unlikely(when == ASYNC_FOREVER))
 		return 0;
+	if (unlikely(when <= loop->now))
+		loop->service_at = 0;
 	return heap_insert(&loop->timers, &timer->node, when);
 }
 

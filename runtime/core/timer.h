@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A timer: when its deadline has passed, its entry becomes ready. As in asyncio, what the entry then does takes
- * effect in the iteration that runs it, so a task that slept runs one iteration later.
+ * effect in the iteration that runs it, so a task that slept runs one iteration later. One whose deadline has passed
+ * when it is armed runs in the next iteration, after what became ready before that begins; several in the order of
+ * their deadlines.
  */
 #ifndef CORE_TIMER_H
 #define CORE_TIMER_H

@@ -234,7 +234,7 @@ static void add_loop(struct dump *dump, const struct async_loop *loop)
 	if (running && !PEEK(&dump->running, &loop->current))
 		dump->running = NULL;
 	dump->loop_now = dump->now;
-	if (clock == ASYNC_CLOCK_VIRTUAL && !PEEK(&dump->loop_now, &loop->virtual_now))
+	if (clock == ASYNC_CLOCK_VIRTUAL && !PEEK(&dump->loop_now, &loop->now))
 		dump->loop_now = 0;
 	text_add(&dump->text, running ? "async: loop that thread " : "async: loop that does not run, of thread ");
 	text_add_number(&dump->text, (uint64_t)thread);

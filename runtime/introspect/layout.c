@@ -47,7 +47,7 @@ __attribute__((used, visibility("hidden"))) const struct async_layout libasync_l
 	AT(loop, async_loop, switch_kind),
 	AT(loop, async_loop, observed),
 	.loop_clock = offsetof(struct async_loop, options.clock),
-	AT(loop, async_loop, virtual_now),
+	.loop_virtual_now = offsetof(struct async_loop, now),
 	.loop_measures = offsetof(struct async_loop, options.measure_stacks),
 	AT(loop, async_loop, timers),
 	AT(loop, async_loop, task_slab),

@@ -79,6 +79,7 @@ struct op {
 	bool connecting;   /* OP_CONNECT: has been begun, what is awaited is its outcome */
 	bool holds_time;   /* will end by itself, so a virtual clock must not jump past it */
 	int64_t result;    /* >= 0, or -errno */
+	uint64_t sequence; /* of its submission */
 	struct fd_entry *entry;
 	struct list link;  /* among the operations of its descriptor, or of those that arrived */
 	struct job job;    /* what a file needs a worker for */

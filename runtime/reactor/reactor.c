@@ -3,6 +3,9 @@
  * DESIGN. What completes goes to `arrived` and is delivered from one place, at the end of reactor_wait, however
  * it ended; so `complete` runs on one known stack, and may submit, cancel and forget. Backends only move
  * operations between the queues of an entry and that list.
+ *
+ * Where io_uring can withdraw an operation only by asking the kernel, epoll takes it back at once: a difference that a
+ * program would see. In virtual time, which promises one history, that waits for the next reactor_wait with both.
  */
 #include "reactor/reactor.h"
 
@@ -68,13 +71,23 @@ static void account(struct reactor *r, struct op *op, int by)
 		r->holding_time += (size_t)by;
 }
 
+/* Where in `arrived` an operation belongs: behind what this gives. */
+static struct list *arrives_behind(const struct reactor *r, const struct op *op)
+{
+	struct list *last = r->arrived.prev;
+
+	while (r->virtual_time && last != &r->arrived && list_entry(last, struct op, link)->sequence > op->sequence)
+		last = last->prev;
+	return last;
+}
+
 void reactor_arrive(struct reactor *r, struct op *op, int64_t result)
 {
 	buffer_take_back(op, result);
 	list_remove(&op->link);
 	op->state = OP_ARRIVED;
 	op->result = result == -ECANCELED && op->closing ? -EBADF : result;
-	list_append(&r->arrived, &op->link);
+	list_prepend(arrives_behind(r, op), &op->link);
 	r->arrivals++;
 }
 
@@ -131,6 +144,7 @@ bool reactor_submit(struct reactor *r, struct op *op)
 	if (op->size > TRANSFER_MAX)
 		op->size = TRANSFER_MAX;
 	op->entry = e;
+	op->sequence = ++r->submissions;
 	buffer_hand_over(op);
 	op->state = OP_PENDING;
 	if (op->flags & MSG_DONTWAIT ? try_once(op) : r->ops->submit(r, e, op)) {
@@ -143,12 +157,27 @@ bool reactor_submit(struct reactor *r, struct op *op)
 	return false;
 }
 
+/* One that was taken back all the same completes in the next reactor_wait. */
+static void put_off(struct reactor *r, struct op *op)
+{
+	account(r, op, 1);
+	reactor_arrive(r, op, -ECANCELED);
+}
+
 bool reactor_cancel(struct reactor *r, struct op *op)
 {
 	if (op->state != OP_PENDING || op->cancelling)
 		return false;
 	op->cancelling = true;
-	return r->ops->cancel(r, op);
+	if (!r->ops->cancel(r, op))
+		return false;
+	if (!r->virtual_time)
+		return true;
+	put_off(r, op);
+	/* Nothing else would show at reactor_fd. */
+	if (r->embedded)
+		reactor_wake(r);
+	return false;
 }
 
 /* Cancelling one operation may make others arrive, so that no place in a queue is safe to go on from. */
@@ -174,10 +203,8 @@ static void withdraw_all(struct reactor *r, struct fd_entry *e)
 		if (op->cancelling)
 			continue;
 		op->cancelling = true;
-		if (r->ops->cancel(r, op)) {
-			account(r, op, 1);
-			reactor_arrive(r, op, -ECANCELED);
-		}
+		if (r->ops->cancel(r, op))
+			put_off(r, op);
 	}
 }
 

@@ -27,7 +27,9 @@ enum reactor_kind {
 
 struct reactor_options {
 	enum reactor_kind kind;
-	bool virtual_time; /* find out which operations hold time; costs an fstat each */
+	/* Find out which operations hold time, which costs an fstat each, and let nothing depend on when the kernel
+	 * tells what: completions of one wait come in the order of submission, and no withdrawal completes at once. */
+	bool virtual_time;
 };
 
 /* Opens a reactor. REACTOR_AUTO takes epoll where io_uring cannot be had. Returns 0 or -errno: -ENOSYS if

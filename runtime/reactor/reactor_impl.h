@@ -37,10 +37,11 @@ struct reactor {
 	struct job_sink sink;
 	struct pool *pool;   /* NULL until a file needs a worker */
 	size_t in_workers;
-	struct list arrived; /* completed, not yet delivered */
+	struct list arrived; /* completed, not yet delivered; in virtual time in the order of their submission */
 	size_t arrivals;
 	size_t pending;
 	size_t holding_time;
+	uint64_t submissions;
 	int wake_fd;       /* eventfd, blocking */
 	pid_t owner;       /* the only thread that may use it; 0: any may, one at a time */
 	bool foreign;      /* taken over by another one, to be closed */
