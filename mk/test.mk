@@ -17,6 +17,11 @@ EXAMPLE_SRC := $(filter-out $(LACKING:%=examples/%.c),$(sort $(wildcard examples
 BENCH_SRC := $(sort $(wildcard tests/bench/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
+# Users' programs in C++: public headers, and the library as they get it.
+CXX_SRC := $(sort $(wildcard tests/test_*.cc))
+CXX_OBJ := $(CXX_SRC:%.cc=$(O)/obj/%.o)
+CXX_PROGRAMS := $(CXX_SRC:%.cc=$(O)/%)
+
 PROGRAMS := $(patsubst %.c,$(O)/%,$(PROGRAM_SRC) $(PROBE_SRC))
 # What asyncctl looks into, linked in each way that there is.
 INSPECT_SRC := tests/inspect/target.c
@@ -31,7 +36,7 @@ HELPERS := $(call object,$(HELPER_SRC))
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 
 .PHONY: tests examples test asan ubsan tsan coverage lint bench fuzz
-tests: $(PROGRAMS) $(EXAMPLES) $(TARGETS) $(PLUGIN)
+tests: $(PROGRAMS) $(CXX_PROGRAMS) $(EXAMPLES) $(TARGETS) $(PLUGIN)
 
 # Where they are, since that is what one wants next; and what is not there.
 examples: $(EXAMPLES)
@@ -80,6 +85,17 @@ $(O)/tests/%: $(O)/obj/tests/%.o $(HELPERS) $(INTERNAL_LIB)
 	@mkdir -p $(@D)
 	$(Q)$(LINK) $< $(HELPERS) $(INTERNAL_LIB) $(CMOCKA_LIBS) $(LIBS) -o $@
 
+$(CXX_OBJ): $(O)/obj/%.o: %.cc $(O)/flags
+	$(say) CXX $<
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -std=c++11 -pthread -pedantic $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(WARNINGS)) \
+		$(CFLAGS) $(VARIANT_$(VARIANT)) $(CPPFLAGS) -Iinclude -MMD -MP -c $< -o $@
+
+$(CXX_PROGRAMS): $(O)/%: $(O)/obj/%.o $(STATIC_LIB)
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(CFLAGS) $(VARIANT_$(VARIANT)) -pthread $(LDFLAGS) $< $(STATIC_LIB) $(LIBS) -o $@
+
 $(O)/tests/inspect/target-static: $(O)/obj/tests/inspect/target.o $(STATIC_LIB)
 	$(say) LD $@
 	@mkdir -p $(@D)
@@ -122,5 +138,5 @@ $(O)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(O)/flags
 	$(Q)clang $(filter-out -Werror,$(CODE)) -O1 -g -fsanitize=fuzzer,address,undefined -Iinclude -Iruntime -Icli \
 		$< $(LIB_SRC) $(LIBS) -o $@
 
-.SECONDARY: $(HELPERS) $(call object,$(PROGRAM_SRC) $(PROBE_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(INSPECT_SRC) $(PLUGIN_SRC))
--include $(patsubst %.o,%.d,$(HELPERS) $(call object,$(PROGRAM_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(INSPECT_SRC) $(PLUGIN_SRC)))
+.SECONDARY: $(HELPERS) $(CXX_OBJ) $(call object,$(PROGRAM_SRC) $(PROBE_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(INSPECT_SRC) $(PLUGIN_SRC))
+-include $(patsubst %.o,%.d,$(HELPERS) $(CXX_OBJ) $(call object,$(PROGRAM_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(INSPECT_SRC) $(PLUGIN_SRC)))

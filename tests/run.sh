@@ -122,7 +122,7 @@ add_cmocka()
 
 built()
 {
-	local source=$1 program=$O/${1%.c}
+	local source=$1 program=$O/${1%.c*}
 	[ -f "$source" ] && [ -x "$program" ] && echo "$program"
 }
 
@@ -130,7 +130,7 @@ shopt -s nullglob
 for source in tests/model_*.c; do
 	program=$(built "$source") && job status "${program##*/}" "${tool[@]}" "$program"
 done
-for source in tests/test_*.c; do
+for source in tests/test_*.c tests/test_*.cc; do
 	program=$(built "$source") && add_cmocka "$program"
 done
 # An example that needs a dialogue brings a script; one whose output is fixed brings that.
@@ -162,7 +162,7 @@ for script in tests/cli/*.sh; do
 done
 # These look at files that no variant changes.
 if [ "$TEST_TOOL" = native ]; then
-	for script in tests/headers.sh tests/man.sh tests/models.sh; do
+	for script in tests/headers.sh tests/man.sh tests/models.sh tests/sanitizers.sh; do
 		[ -f "$script" ] && job results "$(basename "$script" .sh)" bash "$script"
 	done
 fi

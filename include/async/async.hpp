@@ -99,14 +99,28 @@ template <typename F> typename stored<F>::type *store(F &&fn)
 	return new (std::nothrow) typename stored<F>::type(std::forward<F>(fn));
 }
 
-/* For a destructor that has waited: a cancellation that it got is delivered again. */
-inline void keep_cancellation(intptr_t result) noexcept
-{
-	async_task *self = async_current_task();
+/* For a destructor that waits, and does not tell: a cancellation that is requested meanwhile is delivered after it, as if it
+ * had come then. */
+class uninterrupted {
+public:
+	uninterrupted() noexcept : self(async_current_task()), before(self ? async_cancelling(self) : 0) {}
+	~uninterrupted()
+	{
+		if (self && async_cancelling(self) > before && async_cancel(self, async_cancel_reason(self)) == 1)
+			async_uncancel(self);
+	}
+	uninterrupted(const uninterrupted &) = delete;
+	uninterrupted &operator=(const uninterrupted &) = delete;
 
-	if (result == -ECANCELED && self && async_cancel(self, async_cancel_reason(self)) == 1)
-		async_uncancel(self);
-}
+	/* Whether there is a task, so that there can be a wait. */
+	explicit operator bool() const noexcept { return self != nullptr; }
+	/* Takes what a call returns that must be looked at. */
+	void ignore(intptr_t) const noexcept {}
+
+private:
+	async_task *self;
+	int before;
+};
 
 } // namespace detail
 
@@ -217,8 +231,9 @@ public:
 	{
 		if (begun != 0)
 			return;
+		detail::uninterrupted wait;
 		async_group_cancel(&self);
-		detail::keep_cancellation(async_group_end(&self, 0));
+		wait.ignore(async_group_end(&self, 0));
 	}
 	task_group(const task_group &) = delete;
 	task_group &operator=(const task_group &) = delete;
@@ -366,40 +381,46 @@ struct deleter {
 
 	void operator()(async_queue *queue) const
 	{
-		int result = 0;
+		uninterrupted wait;
 
 		async_queue_shutdown(queue, true);
-		while (async_queue_free(queue) == -EBUSY && async_current_task())
-			if (async_sleep(0) == -ECANCELED)
-				result = -ECANCELED;
-		keep_cancellation(result);
+		while (async_queue_free(queue) == -EBUSY && wait)
+			wait.ignore(async_sleep(0));
 	}
 
 	void operator()(async_executor *executor) const
 	{
-		if (async_current_task())
-			keep_cancellation(async_executor_close(executor, true));
+		uninterrupted wait;
+
+		if (wait)
+			wait.ignore(async_executor_close(executor, true));
 		async_executor_free(executor);
 	}
 
 	void operator()(async_stream *stream) const
 	{
-		if (async_current_task())
-			keep_cancellation(async_stream_close(stream));
+		uninterrupted wait;
+
+		if (wait)
+			wait.ignore(async_stream_close(stream));
 		else
 			async_stream_abort(stream);
 	}
 
 	void operator()(async_server *server) const
 	{
-		if (async_current_task())
-			keep_cancellation(async_server_abort(server));
+		uninterrupted wait;
+
+		if (wait)
+			wait.ignore(async_server_abort(server));
 	}
 
 	void operator()(async_process *process) const
 	{
-		if (async_current_task())
-			keep_cancellation(async_process_close(process));
+		uninterrupted wait;
+
+		if (wait)
+			wait.ignore(async_process_close(process));
 	}
 };
 
