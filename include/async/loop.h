@@ -35,7 +35,9 @@ ASYNC_EXPORT int async_loop_new(const struct async_options *options, async_loop 
 /*
  * Ends a loop: what is queued is dropped without running, tasks that are left are abandoned where they wait
  * (cancel and await them first, as async_run does), they and pending futures are done with -ESHUTDOWN, operations
- * are withdrawn from the kernel. In debug mode names what was leaked. Closing a closed loop is nothing to do.
+ * are withdrawn from the kernel. Waits at most `shutdown_timeout` of the options for jobs and file calls that run, then
+ * names them and leaves them behind, as async_run does. In debug mode names what was leaked. Closing a closed loop is
+ * nothing to do.
  * Returns: 0; -EBUSY (it runs, or this is a child that a task of it has forked), -EPERM (it runs in another thread, or
  * another living thread ran it on io_uring and left operations behind: only that can withdraw them).
  */

@@ -55,7 +55,7 @@ struct async_options {
 	uint64_t shuffle_seed;       /* not 0: each iteration runs in a random order that this seed fixes; on the
 				      * virtual clock the whole history is the seed's */
 	async_time slow_task;        /* in debug mode, who holds the loop longer is reported; default 100 ms */
-	async_time shutdown_timeout; /* async_run names tasks that survive cancellation longer; default 10 s */
+	async_time shutdown_timeout; /* how long the end of a loop waits for tasks and jobs, see async_run; default 10 s */
 	size_t max_workers;          /* of the default executor; default min(32, processors + 4) */
 	bool debug;                  /* names who holds the loop, and leaks; checks arguments harder; ASYNC_DEBUG=1 */
 	bool detect_deadlock;        /* on the real clock too: -EDEADLK instead of waiting for ever */
@@ -63,6 +63,7 @@ struct async_options {
 	bool ignore_sigint;          /* async_run leaves SIGINT alone */
 	bool accounting;             /* counts each task's time and switches; 20 to 40 ns a switch */
 	bool dump_on_sigquit;        /* async_run: SIGQUIT, where its action is the default, first says what tasks do */
+	async_time shutdown_grace;   /* async_run cancels what has not ended again each time this has passed; 0: never */
 };
 
 #define ASYNC_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_options)

@@ -26,9 +26,11 @@
 ASYNC_BEGIN_DECLS
 
 /*
- * Runs `fn(arg)` as the main task of a new loop. When it ends, cancels the tasks that are left and waits for
- * them, reports their failures, joins the default executor and closes the loop.
- * Returns: the result of `fn`; -EINTR (SIGINT cancelled it), -EBUSY (a loop already runs in this thread), -ENOMEM,
+ * Runs `fn(arg)` as the main task of a new loop. When it ends, cancels the tasks that are left, once, and waits for
+ * them, reports their failures, waits for jobs and file calls that still run and closes the loop. All of that takes at
+ * most `shutdown_timeout`. What has not ended then, a job, a look-up, a file call or a task, is told to the error
+ * handler by name and left behind; what it may touch is never freed: its own memory, its thread and the loop's.
+ * Returns, whatever is left behind: the result of `fn`; -EINTR (SIGINT cancelled it), -EBUSY (a loop already runs in this thread), -ENOMEM,
  * -EDEADLK (nothing could ever wake a task).
  */
 ASYNC_EXPORT intptr_t async_run(async_fn *fn, void *arg);
@@ -64,8 +66,9 @@ ASYNC_EXPORT intptr_t async_runner_run(struct async_runner *runner, async_fn *fn
 ASYNC_EXPORT async_loop *async_runner_get_loop(const struct async_runner *runner);
 
 /*
- * Ends a runner: cancels the tasks that are left, waits for them, reports their failures, joins the default
- * executor, closes and frees the loop. Closing one that is not open is nothing to do.
+ * Ends a runner: cancels the tasks that are left, waits for them, reports their failures, waits for what still runs in
+ * threads, closes and frees the loop; within the same limit as async_run. Closing one that is not open is nothing to
+ * do.
  * Returns: 0; -EBUSY (a loop runs in this thread), -EPERM (another thread runs the loop), -EINVAL (NULL).
  */
 ASYNC_EXPORT int async_runner_close(struct async_runner *runner);

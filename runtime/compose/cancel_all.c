@@ -11,9 +11,6 @@
 #include "base/memory.h"
 #include "core/task.h"
 
-/* How often tasks that swallow a cancellation are asked again. */
-#define SHUTDOWN_INTERVAL (100 * ASYNC_MS)
-
 /* Every task but the one that asks, with a reference each. NULL: there is none, or no memory. */
 static async_task **other_tasks(size_t *ret_count)
 {
@@ -47,22 +44,28 @@ static void report_last(async_loop *loop, async_task *task, bool late)
 	async_release(task);
 }
 
-/* Cancels everything and waits. What swallows it is asked again, and named when the time is over. */
+/*
+ * Cancels everything, once, and waits: a clean-up is not disturbed, nor are the tasks that it makes and awaits. Those
+ * that are left when all have ended are next. What has not ended is asked again after the grace, if there is one, and
+ * named when the time is over.
+ */
 static intptr_t cancel_all(void *arg)
 {
 	async_loop *loop = arg;
+	async_time grace = loop->options.shutdown_grace ? loop->options.shutdown_grace : ASYNC_FOREVER;
 	async_time deadline = clock_add(loop_now(loop), loop->options.shutdown_timeout);
 	async_task **tasks;
 	size_t count;
 	intptr_t waited = 0;
 
 	while (waited >= 0 && (tasks = other_tasks(&count))) {
-		bool late = loop_now(loop) >= deadline;
+		async_time left = deadline - loop_now(loop);
+		bool late = left <= 0;
 
 		for (size_t i = 0; i < count && !late; i++)
 			async_cancel(tasks[i], "shutdown");
 		if (!late)
-			waited = async_wait(tasks, count, ASYNC_WAIT_ALL_COMPLETED, SHUTDOWN_INTERVAL);
+			waited = async_wait(tasks, count, ASYNC_WAIT_ALL_COMPLETED, grace < left ? grace : left);
 		for (size_t i = 0; i < count; i++)
 			report_last(loop, tasks[i], late);
 		mem_free(tasks);

@@ -136,6 +136,15 @@ static int wait_real(struct async_loop *loop, async_time now)
 	return wait_for_news(loop, idle_timeout(loop, now));
 }
 
+/* How long the end of the loop still waits; -1: it does not end yet. */
+static async_time time_to_give_up(const struct async_loop *loop)
+{
+	if (!loop->give_up_at)
+		return -1;
+	async_time left = loop->give_up_at - clock_now();
+	return left > 0 ? left : 0;
+}
+
 /* Time passes only when nothing else can happen. */
 static int wait_virtual(struct async_loop *loop)
 {
@@ -145,8 +154,13 @@ static int wait_virtual(struct async_loop *loop)
 		if (error || loop->ready.head || notified(loop))
 			return error;
 	}
-	if (loop->jobs > 0 || (loop->reactor && reactor_holding_time(loop->reactor) > 0))
-		return wait_for_news(loop, -1);
+	if (loop->jobs > 0 || (loop->reactor && reactor_holding_time(loop->reactor) > 0)) {
+		async_time left = time_to_give_up(loop);
+
+		/* What hangs does not hold up the end. */
+		if (left != 0)
+			return wait_for_news(loop, left);
+	}
 	if (!heap_empty(&loop->timers)) {
 		if (heap_least(&loop->timers) > loop->now)
 			loop->now = heap_least(&loop->timers);
@@ -244,16 +258,17 @@ int loop_run(struct async_loop *loop)
 	return error;
 }
 
-void loop_wait_jobs(struct async_loop *loop)
+bool loop_wait_jobs(struct async_loop *loop)
 {
 	for (;;) {
 		atomic_store(&loop->wake_state, LOOP_RUNNING);
 		loop_take_jobs(loop);
-		if (loop->jobs == 0)
-			return;
+		async_time left = time_to_give_up(loop);
+		if (loop->jobs == 0 || left == 0)
+			return loop->jobs == 0;
 		/* Without a reactor of this thread's to sleep in, all that is left is asking again. */
 		bool ours = !loop->reactor || reactor_is_ours(loop->reactor);
-		if (!ours || wait_for_news(loop, -1) < 0)
+		if (!ours || wait_for_news(loop, left) < 0)
 			sched_yield();
 	}
 }

@@ -187,6 +187,40 @@ static void stop_notifying(struct async_loop *loop)
 		sched_yield();
 }
 
+void loop_begin_end(struct async_loop *loop)
+{
+	if (!loop->give_up_at)
+		loop->give_up_at = clock_add(clock_now(), loop->options.shutdown_timeout);
+}
+
+/* Kept for those who look for what was lost, and because threads that were left behind may touch them. */
+static struct futex_mutex left_lock;
+static struct async_loop *left_loops;
+
+static void keep(struct async_loop *loop)
+{
+	futex_mutex_lock(&left_lock);
+	loop->next_loop = left_loops;
+	left_loops = loop;
+	futex_mutex_unlock(&left_lock);
+}
+
+/* The kernel lets go of buffers on stacks before the stacks go, or they stay. */
+static void close_reactor(struct async_loop *loop)
+{
+	struct reactor *reactor = loop->reactor;
+
+	if (reactor_settle(reactor, loop->give_up_at)) {
+		reactor_close(reactor);
+	} else {
+		loop_report_operations(loop);
+		loop->left_behind = true;
+		loop->left_reactor = reactor;
+		reactor_leave(reactor);
+	}
+	loop->reactor = NULL;
+}
+
 int async_loop_close(async_loop *loop)
 {
 	if (!loop)
@@ -202,21 +236,21 @@ int async_loop_close(async_loop *loop)
 		return -EPERM;
 	struct thread_guard guard;
 	thread_guard_enter(&guard, "what a loop calls that closes");
+	loop_begin_end(loop);
 	list_for_each_safe(node, &loop->hooks) {
 		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
 
 		if (hook->close)
 			hook->close(loop, hook);
 	}
-	if (!forked)
-		loop_wait_jobs(loop);
+	if (!forked && !loop->left_behind)
+		loop->left_behind = !loop_wait_jobs(loop);
 	job_sink_settle(&loop->sink);
 	stop_notifying(loop);
 	if (loop->reactor && forked)
 		reactor_abandon(loop->reactor);
 	else if (loop->reactor)
-		/* The kernel lets go of buffers on stacks before the stacks go. */
-		reactor_close(loop->reactor);
+		close_reactor(loop);
 	atomic_store(&loop->refuses, -ESHUTDOWN);
 	loop->reactor = NULL;
 	drop_queue(loop, true);
@@ -236,7 +270,8 @@ int async_loop_close(async_loop *loop)
 		close(loop->poll_fd);
 		close(loop->timer_fd);
 	}
-	stack_pool_destroy(&loop->stacks);
+	if (!loop->left_behind)
+		stack_pool_destroy(&loop->stacks);
 	heap_destroy(&loop->timers);
 	slow_unwatch(loop);
 	registry_remove(loop);
@@ -250,6 +285,10 @@ void async_loop_free(async_loop *loop)
 		return;
 	/* What other threads posted after the close. */
 	drop_queue(loop, false);
+	if (loop->left_behind) {
+		keep(loop);
+		return;
+	}
 	slab_destroy(&loop->task_slab);
 	slab_destroy(&loop->future_slab);
 	slab_destroy(&loop->handle_slab);

@@ -105,6 +105,7 @@ struct async_loop {
 	struct stack_pool stacks;
 	unsigned stack_class;          /* of tasks that name no size */
 	struct reactor *reactor;       /* NULL until it is needed */
+	struct reactor *left_reactor;  /* that was left behind */
 	struct job_sink sink;
 	_Atomic(async_handle *) inbox; /* posted handles, latest first */
 	struct list hooks;             /* struct loop_hook */
@@ -119,6 +120,8 @@ struct async_loop {
 	atomic_int refuses;            /* 0, -ESHUTDOWN once closed, -EPERM in a forked child */
 	bool stood_on;                 /* in a forked child: by the thread that is there */
 	bool single;                   /* exactly one iteration was asked for */
+	bool left_behind;              /* something still runs that may touch its memory: that is never freed */
+	async_time give_up_at;         /* real clock: its end waits no longer; 0: it does not end yet */
 	int poll_fd, timer_fd;         /* for embedding; -1 until asked for */
 	async_time timer_fd_at;        /* what it is set to */
 
@@ -199,8 +202,16 @@ int loop_reactor(struct async_loop *loop, struct reactor **ret_reactor);
 
 /* Delivers finished jobs. */
 void loop_take_jobs(struct async_loop *loop);
-/* Blocks this thread until no job is outstanding. */
-void loop_wait_jobs(struct async_loop *loop);
+/* Blocks this thread until no job is outstanding. Returns false if it is time to give up. */
+bool loop_wait_jobs(struct async_loop *loop);
+/* The end of a loop begins, if it has not begun: from now on `shutdown_timeout` runs. */
+void loop_begin_end(struct async_loop *loop);
+/* Something is left behind: says that `what` has not ended since then, on the real clock (0: not known). `future` may be NULL. */
+void loop_leave_behind(struct async_loop *loop, const char *what, async_future *future, async_time since);
+/* Does that for the operations of tasks that the reactor could not get back. */
+void loop_report_operations(struct async_loop *loop);
+/* Writes where an address of code is; introspect/ knows more than the address. Returns `text`. */
+extern const char *(*loop_locate_code)(const void *address, char *text, size_t size);
 
 /* Runs until stopped, deadlocked, or once. Returns 0 or -errno. The caller has made sure that it may. */
 int loop_run(struct async_loop *loop);

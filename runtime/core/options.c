@@ -80,7 +80,8 @@ static int check(const struct async_options *options)
 
 	if ((unsigned)options->backend > ASYNC_BACKEND_EPOLL || (unsigned)options->clock > ASYNC_CLOCK_VIRTUAL ||
 	    (unsigned)options->switch_kind > ASYNC_SWITCH_UCONTEXT || stack_class_for(options->stack_size) < 0 ||
-	    options->slow_task < 0 || options->shutdown_timeout < 0 || options->max_workers > ASYNC_WORKERS_MAX)
+	    options->slow_task < 0 || options->shutdown_timeout < 0 || options->shutdown_grace < 0 ||
+	    options->max_workers > ASYNC_WORKERS_MAX)
 		return -EINVAL;
 	if (options->switch_kind == ASYNC_SWITCH_ASM && !CONTEXT_HAS_ASM)
 		return -ENOSYS;

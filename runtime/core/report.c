@@ -9,6 +9,7 @@
 #include "context/exceptions.h"
 #include "core/loop.h"
 #include "core/task.h"
+#include "reactor/call.h"
 
 /* Tasks that are named in one message. */
 #define NAMED_MAX 32
@@ -133,4 +134,57 @@ void loop_report_leaks(struct async_loop *loop)
 		snprintf(more, sizeof(more), "and %zu more leaked", leaks.total - NAMED_MAX);
 		loop_report(loop, more, NULL, 0);
 	}
+}
+
+static const char *locate_bare(const void *address, char *text, size_t size)
+{
+	snprintf(text, size, "%p", address);
+	return text;
+}
+
+const char *(*loop_locate_code)(const void *address, char *text, size_t size) = locate_bare;
+
+void loop_leave_behind(struct async_loop *loop, const char *what, async_future *future, async_time since)
+{
+	char message[512], after[48] = "";
+
+	if (since > 0)
+		snprintf(after, sizeof(after), " after %.1f s", (double)(clock_now() - since) / (double)ASYNC_S);
+	snprintf(message, sizeof(message), "%s has not ended%s and is left behind", what, after);
+	loop_report(loop, message, future, 0);
+}
+
+struct operations {
+	struct async_loop *loop;
+	size_t named;
+};
+
+/* What waits for an operation is the best name for it. */
+static void name_operation(struct task *task, void *arg)
+{
+	struct operations *operations = arg;
+	char what[320];
+
+	if (task->state != TASK_PARKED || task->wait_class->on != ASYNC_LAYOUT_ON_OPERATION)
+		return;
+	const struct op *op = (const void *)((const char *)task->wait_object + task->wait_class->detail);
+	const struct call *call = op->code == OP_CALL ? op->buffer : NULL;
+	if (op->state != OP_PENDING)
+		return;
+	if (call && call->path && *call->path)
+		snprintf(what, sizeof(what), "waits for %s of \"%s\", which", call_name(call), call->path);
+	else
+		snprintf(what, sizeof(what), "waits for %s on descriptor %d, which",
+			 call ? call_name(call) : task->wait_class->name, op->fd);
+	operations->named++;
+	loop_leave_behind(operations->loop, what, &task->future, task->word);
+}
+
+void loop_report_operations(struct async_loop *loop)
+{
+	struct operations operations = {.loop = loop};
+
+	loop_visit_tasks(loop, name_operation, &operations);
+	if (operations.named == 0)
+		loop_leave_behind(loop, "an operation on a descriptor", NULL, 0);
 }

@@ -65,6 +65,12 @@ void async_executor_free(async_executor *executor)
 	executor_unref(executor);
 }
 
+void executor_leave(async_executor *executor)
+{
+	atomic_store(&executor->freed, true);
+	executor_unref(executor);
+}
+
 static intptr_t wait_for_workers(void *arg)
 {
 	return async_executor_shutdown(arg, true, false);

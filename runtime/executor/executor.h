@@ -34,6 +34,9 @@ struct executor_job {
 	bool submitted;        /* the executor has seen it */
 	uint32_t fpenv;        /* of who submitted it */
 	struct submission *submission;
+	struct list link;      /* in the submission's `jobs` */
+	async_time queued_at;  /* real clock */
+	async_future *future;  /* whose result it is; NULL: a task waits for it */
 	/* The job is over, whether it ran or not: `result` is what came of it. On the loop's stack. */
 	void (*over)(struct executor_job *job);
 };
@@ -51,8 +54,9 @@ struct submission {
 	async_executor *executor;
 	struct job *first, *last; /* those that wait for the end of the iteration */
 	size_t count;
-	size_t outstanding;       /* those that are not over */
+	struct list jobs;         /* those that are not over */
 	enum executor_role role;
+	async_future *left;       /* futures whose jobs were left behind, linked by the jobs' `future` */
 };
 
 /* A job whose result is a future. */
@@ -85,6 +89,11 @@ void executor_flush(async_executor *executor);
 /* An executor that was freed: the running loop lets go of it, if none of its jobs is left. */
 void executor_forget(async_executor *executor);
 void executor_unref(async_executor *executor);
+/* Frees one of the library's own, in which jobs were left behind. */
+void executor_leave(async_executor *executor);
+
+/* The host that a look-up is for, of its argument; NULL if that is none. */
+const char *lookup_host(const struct executor_job *job);
 
 /* Queues the job of a future that was made with future_alloc and has a class whose `cancel` is job_future_cancel.
  * Returns the future, or a failed one. */

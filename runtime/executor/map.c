@@ -95,6 +95,7 @@ static void fill(struct map_place *place)
 	place->job.fn = map->fn;
 	place->job.arg = map->args[place->index];
 	place->job.over = on_over;
+	place->job.future = &map->future;
 	place->busy = true;
 	map->busy++;
 	int error = executor_queue(map->future.loop, map->executor, &place->job);

@@ -74,6 +74,13 @@ static intptr_t run_lookup(void *arg)
 	return (intptr_t)lookup;
 }
 
+const char *lookup_host(const struct executor_job *job)
+{
+	const struct lookup *lookup = job->arg;
+
+	return job->fn != run_lookup ? NULL : lookup->host ? lookup->host : lookup->service;
+}
+
 /* Answers without asking anybody; -ENOENT if that cannot be done. */
 static int look_up_numbers(const char *host, const char *service, const struct addrinfo *hints,
 			   struct addrinfo **ret_list)

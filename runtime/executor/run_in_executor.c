@@ -58,6 +58,7 @@ async_future *job_future_queue(async_executor *executor, struct job_future *mine
 	async_future *future = &mine->future;
 
 	mine->job.over = on_over;
+	mine->job.future = future;
 	mine->retire.kind = ENTRY_CALLBACK;
 	mine->retire.run = on_retire;
 	int error = executor_queue(future->loop, executor, &mine->job);

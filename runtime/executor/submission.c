@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a loop has to do with executors: hands over what an iteration submitted, takes back what is over. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/forked.h"
 #include "base/memory.h"
@@ -14,7 +15,7 @@ static void on_done(struct loop_job *base)
 {
 	struct executor_job *job = container_of(base, struct executor_job, base);
 
-	job->submission->outstanding--;
+	list_remove(&job->link);
 	if (atomic_load_explicit(&base->job.state, memory_order_relaxed) == JOB_BROKEN)
 		job->result = -EPIPE;
 	job->over(job);
@@ -85,24 +86,97 @@ static void submit_jobs(struct async_loop *loop, struct loop_hook *hook)
 	(void)loop;
 	if (submission->first)
 		submit(submission);
-	else if (submission->outstanding == 0 &&
+	else if (list_empty(&submission->jobs) &&
 		 atomic_load_explicit(&submission->executor->freed, memory_order_acquire))
 		forget(submission);
+}
+
+/* What was queued in the last iteration is the executors' to drop or to run, like what came before. */
+static void submit_all(struct async_loop *loop)
+{
+	list_for_each(node, &loop->hooks) {
+		struct loop_hook *hook = list_entry(node, struct loop_hook, link);
+		struct submission *submission = container_of(hook, struct submission, hook);
+
+		if (hook->turn == submit_jobs && submission->first)
+			submit(submission);
+	}
+}
+
+/* Takes back what has not begun, and tells the others that nobody waits any more. */
+static void withdraw_jobs(struct async_loop *loop, struct submission *submission)
+{
+	struct list asked, *node;
+
+	list_init(&asked);
+	list_splice(&asked, &submission->jobs);
+	while ((node = list_pop(&asked))) {
+		struct executor_job *job = list_entry(node, struct executor_job, link);
+
+		list_append(&submission->jobs, node);
+		if (executor_withdraw(loop, job))
+			job->over(job);
+	}
+	loop_take_jobs(loop);
+}
+
+static void name_job(struct async_loop *loop, const struct executor_job *job)
+{
+	char where[384], what[400];
+
+	if (lookup_host(job))
+		snprintf(what, sizeof(what), "the look-up of \"%s\"", lookup_host(job));
+	else
+		snprintf(what, sizeof(what), "the job %s",
+			 loop_locate_code((const void *)(uintptr_t)job->fn, where, sizeof(where)));
+	loop_leave_behind(loop, what, NULL, job->queued_at);
+}
+
+/* The time to wait is over. What runs goes on with its memory and its threads as they are; nobody hears of its end. */
+static void leave_jobs(struct async_loop *loop, struct submission *submission)
+{
+	withdraw_jobs(loop, submission);
+	list_for_each_safe(node, &submission->jobs) {
+		struct executor_job *job = list_entry(node, struct executor_job, link);
+		int state = atomic_load_explicit(&job->base.job.state, memory_order_relaxed);
+
+		/* Others were withdrawn, and a worker has not come to them yet. */
+		if (state == JOB_RUNNING || state == JOB_QUEUED || state == JOB_IDLE)
+			name_job(loop, job);
+		loop->left_behind = true;
+		async_future *future = job->future;
+		if (!future)
+			continue;
+		if (!future_done(future))
+			future_complete(future, -ESHUTDOWN);
+		/* Who looks for lost memory does not follow pointers to the middle of it. */
+		job->future = submission->left;
+		submission->left = future;
+	}
 }
 
 static void close_submission(struct async_loop *loop, struct loop_hook *hook)
 {
 	struct submission *submission = container_of(hook, struct submission, hook);
-
 	/* In a forked child there is nobody to submit to or to wait for. */
-	if (!loop_forked(loop)) {
-		/* What was queued in the last iteration is the executor's to drop or to run, like what came before. */
-		if (submission->first)
-			submit(submission);
-		loop_wait_jobs(loop);
-		if (submission->role != EXECUTOR_GIVEN)
-			async_executor_free(submission->executor);
+	bool forked = loop_forked(loop), own = submission->role != EXECUTOR_GIVEN;
+
+	if (!forked) {
+		submit_all(loop);
+		if (!loop_wait_jobs(loop))
+			leave_jobs(loop, submission);
 	}
+	if (!forked && !list_empty(&submission->jobs)) {
+		if (own)
+			executor_leave(submission->executor);
+		/* The jobs are found through the submission, and know nothing of the executor. */
+		executor_unref(submission->executor);
+		submission->executor = NULL;
+		submission->hook.close = NULL;
+		return;
+	}
+	if (!forked && own)
+		async_executor_free(submission->executor);
 	forget(submission);
 }
 
@@ -123,7 +197,7 @@ void executor_forget(async_executor *executor)
 {
 	struct submission *submission = loop_running ? find(loop_running, executor, EXECUTOR_GIVEN) : NULL;
 
-	if (submission && submission->outstanding == 0)
+	if (submission && list_empty(&submission->jobs))
 		forget(submission);
 }
 
@@ -144,6 +218,7 @@ static int make(struct async_loop *loop, async_executor *executor, enum executor
 	if (!submission)
 		return -ENOMEM;
 	submission->role = role;
+	list_init(&submission->jobs);
 	int error = executor ? 0 : thread_pool_default(max_workers, &executor);
 	if (error) {
 		mem_free(submission);
@@ -185,7 +260,8 @@ int executor_queue(struct async_loop *loop, async_executor *executor, struct exe
 	job->result = -ECANCELED;
 	job->submission = submission;
 	append(submission, &job->base.job);
-	submission->outstanding++;
+	job->queued_at = loop->serviced_at;
+	list_append(&submission->jobs, &job->link);
 	loop->jobs++;
 	/* The end of this iteration is for service, which submits. */
 	if (submission->count == 1)
@@ -204,7 +280,7 @@ bool executor_withdraw(struct async_loop *loop, struct executor_job *job)
 		return false;
 	if (!FENCED_VALUE(executor->ops.cancel(executor->data, job_public(&job->base.job))))
 		return false;
-	job->submission->outstanding--;
+	list_remove(&job->link);
 	loop->jobs--;
 	return true;
 }

@@ -27,7 +27,7 @@ static int shut_down(void *pool, bool wait, bool cancel_futures)
 
 static void free_pool(void *pool)
 {
-	pool_free(pool);
+	pool_leave(pool);
 }
 
 static size_t count_threads(void *pool)

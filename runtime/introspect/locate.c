@@ -12,8 +12,10 @@
 
 #include "base/fault.h"
 #include "base/own_fd.h"
+#include "core/loop.h"
 #include "introspect/peek.h"
 #include "introspect/safe_text.h"
+#include "introspect/symbol.h"
 
 /* A line of /proc/self/maps, read piece by piece: a path can be longer than a handler's stack should be used for. */
 struct mapping {
@@ -104,22 +106,58 @@ static bool find(struct maps *maps, uintptr_t address, struct mapping *mapping, 
 	return false;
 }
 
-const char *locate_code(const void *address, char *buffer, size_t size)
+/* Whether it is in a file, and where there. */
+static bool look_up(const void *address, struct mapping *mapping, uintptr_t *ret_base)
 {
 	struct maps maps = {.fd = own_open("/proc/self/maps", O_RDONLY, 0)};
+
+	if (maps.fd < 0)
+		return false;
+	bool found = find(&maps, (uintptr_t)address, mapping, ret_base);
+	close(maps.fd);
+	return found;
+}
+
+static void add_place(struct safe_text *text, const struct mapping *mapping, uintptr_t offset)
+{
+	text_add_name(text, mapping->path);
+	text_add(text, "+");
+	text_add_hex(text, offset);
+}
+
+const char *locate_code(const void *address, char *buffer, size_t size)
+{
 	struct mapping mapping;
 	struct safe_text text;
 	uintptr_t base;
 
 	text_init(&text, buffer, size);
-	if (maps.fd >= 0 && find(&maps, (uintptr_t)address, &mapping, &base)) {
-		text_add_name(&text, mapping.path);
-		text_add(&text, "+");
-		text_add_hex(&text, (uintptr_t)address - base);
-	} else {
+	if (look_up(address, &mapping, &base))
+		add_place(&text, &mapping, (uintptr_t)address - base);
+	else
 		text_add_hex(&text, (uintptr_t)address);
-	}
-	if (maps.fd >= 0)
-		close(maps.fd);
 	return buffer;
+}
+
+const char *locate_function(const void *address, char *buffer, size_t size)
+{
+	struct mapping mapping;
+	struct safe_text text;
+	char name[128];
+	uintptr_t base;
+
+	if (!look_up(address, &mapping, &base) ||
+	    !symbol_find(mapping.path, (uintptr_t)address - base, name, sizeof(name)))
+		return locate_code(address, buffer, size);
+	text_init(&text, buffer, size);
+	text_add_name(&text, name);
+	text_add(&text, " (");
+	add_place(&text, &mapping, (uintptr_t)address - base);
+	text_add(&text, ")");
+	return buffer;
+}
+
+__attribute__((constructor)) static void register_locator(void)
+{
+	loop_locate_code = locate_function;
 }

@@ -21,6 +21,19 @@ static int64_t open_file(const struct call *c)
 	return SYS("openat", openat(c->fd, c->path, c->flags, c->mode));
 }
 
+const char *call_name(const struct call *call)
+{
+	static const char *const names[] = {
+		[CALL_OPENAT] = "open",           [CALL_PREADV] = "pread",       [CALL_PWRITEV] = "pwrite",
+		[CALL_FSYNC] = "fsync",           [CALL_FDATASYNC] = "fdatasync", [CALL_STATX] = "stat",
+		[CALL_RENAMEAT] = "rename",       [CALL_UNLINKAT] = "unlink",    [CALL_MKDIRAT] = "mkdir",
+		[CALL_TRUNCATE] = "truncate",     [CALL_FTRUNCATE] = "ftruncate", [CALL_GETDENTS] = "getdents",
+		[CALL_SPLICE] = "splice",         [CALL_SENDFILE] = "sendfile",
+	};
+
+	return names[call->code];
+}
+
 static int64_t run_once(const struct call *c)
 {
 	switch ((enum call_code)c->code) {

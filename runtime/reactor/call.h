@@ -50,6 +50,9 @@ struct call {
 	uint8_t kind, to_kind; /* enum fd_kind */
 };
 
+/* What it is called in a report: "open" … */
+const char *call_name(const struct call *call);
+
 /* Carries it out, waiting as long as it takes. */
 int64_t call_run(const struct call *call);
 

@@ -501,15 +501,20 @@ static void epoll_free(struct epoll *p)
 	mem_free(p);
 }
 
-static void epoll_settle(struct reactor *r)
+static bool epoll_settle(struct reactor *r, int64_t until)
 {
 	struct epoll *p = epoll_of(r);
 
 	while (r->in_workers) {
+		int64_t left = reactor_time_left(until);
+
+		if (!offload_ready(&p->base) && left == 0)
+			return false;
 		if (!offload_ready(&p->base))
-			wait_events(p, -1);
+			wait_events(p, left);
 		offload_finish(&p->base);
 	}
+	return true;
 }
 
 static void epoll_close(struct reactor *r)

@@ -64,6 +64,11 @@ void offload_finish(struct reactor *r)
 void offload_close(struct reactor *r)
 {
 	job_sink_settle(&r->sink);
+	offload_leave(r);
+}
+
+void offload_leave(struct reactor *r)
+{
 	if (r->pool)
 		pool_shared_release(r->pool);
 }

@@ -22,5 +22,7 @@ static inline bool offload_ready(struct reactor *r)
 void offload_finish(struct reactor *r);
 /* Once nothing is with a worker any more. */
 void offload_close(struct reactor *r);
+/* If something is. */
+void offload_leave(struct reactor *r);
 
 #endif

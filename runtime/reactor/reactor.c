@@ -266,29 +266,41 @@ int reactor_take_over(struct reactor *r)
 }
 
 /* Of a thread that has ended the kernel holds nothing any more; workers may. */
-static void settle_foreign(struct reactor *r)
+static bool settle_foreign(struct reactor *r, int64_t until)
 {
 	while (r->in_workers) {
 		offload_finish(r);
+		if (r->in_workers && reactor_time_left(until) == 0)
+			return false;
 		sched_yield();
 	}
+	return true;
+}
+
+bool reactor_settle(struct reactor *r, int64_t until)
+{
+	struct fd_entry *e;
+
+	if (r->foreign)
+		return settle_foreign(r, until);
+	for (int fd = 0; (e = fd_table_next(&r->table, &fd));)
+		withdraw_all(r, e);
+	withdraw_all(r, &r->nowhere);
+	return r->ops->settle(r, until);
 }
 
 void reactor_close(struct reactor *r)
 {
-	struct fd_entry *e;
-
-	if (!r->foreign) {
-		for (int fd = 0; (e = fd_table_next(&r->table, &fd));)
-			withdraw_all(r, e);
-		withdraw_all(r, &r->nowhere);
-		r->ops->settle(r);
-	} else {
-		settle_foreign(r);
-	}
+	reactor_settle(r, INT64_MAX);
 	offload_close(r);
 	drop_arrived(r);
 	r->ops->close(r);
+}
+
+void reactor_leave(struct reactor *r)
+{
+	offload_leave(r);
+	drop_arrived(r);
 }
 
 void reactor_abandon(struct reactor *r)

@@ -42,8 +42,13 @@ bool reactor_is_ours(const struct reactor *r);
  * nobody else can withdraw them. The operations of a thread that has ended were withdrawn by the kernel. */
 int reactor_take_over(struct reactor *r);
 
-/* Withdraws what is pending without calling `complete`, waits until the kernel has let go, and frees. */
+/* Withdraws what is pending without calling `complete`, and waits until the kernel and the workers have let go, for
+ * workers at most until `until` on the real clock. Returns false if one of them has not. */
+bool reactor_settle(struct reactor *r, int64_t until);
+/* After that, frees. */
 void reactor_close(struct reactor *r);
+/* Instead of it, if somebody has not let go: all that they may touch stays, memory and descriptors. */
+void reactor_leave(struct reactor *r);
 
 /* "io_uring" or "epoll". */
 const char *reactor_name(const struct reactor *r);

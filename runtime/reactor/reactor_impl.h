@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "reactor/fd_table.h"
 #include "reactor/reactor.h"
 
@@ -23,8 +24,8 @@ struct reactor_ops {
 	/* Waits and moves what completed to `arrived`. 0 or -errno. */
 	int (*wait)(struct reactor *r, int64_t timeout);
 	int (*fd)(struct reactor *r);
-	/* Withdrawal of every operation was asked for: waits until all have arrived. */
-	void (*settle)(struct reactor *r);
+	/* Withdrawal of every operation was asked for: waits until all have arrived. False: the time was over. */
+	bool (*settle)(struct reactor *r, int64_t until);
 	/* After that, frees. */
 	void (*close)(struct reactor *r);
 	void (*abandon)(struct reactor *r);
@@ -56,6 +57,17 @@ int epoll_open(const struct reactor_options *options, struct reactor **ret_react
 int reactor_init(struct reactor *r, const struct reactor_ops *ops, const struct reactor_options *options);
 /* Closes and frees the shared part. */
 void reactor_fini(struct reactor *r);
+
+/* What the kernel was asked to withdraw may take so long to come back, ns; more than a busy machine needs. */
+#define SETTLE_KERNEL INT64_C(1000000000)
+
+/* How long until then, for a wait: -1 is for ever. */
+static inline int64_t reactor_time_left(int64_t until)
+{
+	int64_t left = until == INT64_MAX ? -1 : until - clock_now();
+
+	return left < 0 && until != INT64_MAX ? 0 : left;
+}
 
 /* Moves a pending operation to those that arrived. */
 void reactor_arrive(struct reactor *r, struct op *op, int64_t result);

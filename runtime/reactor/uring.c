@@ -285,24 +285,46 @@ static void uring_free(struct uring *u)
 	mem_free(u);
 }
 
-static void uring_settle(struct reactor *r)
+static bool settle_workers(struct uring *u, int64_t until)
 {
-	struct uring *u = uring_of(r);
+	struct reactor *r = &u->base;
 
 	while (r->in_workers) {
+		int64_t left = reactor_time_left(until);
+
+		if (!offload_ready(r) && left == 0)
+			return false;
 		arm_wake(u);
-		enter(u, offload_ready(r) || !(u->wake_armed || u->refused) ? 0 : -1);
+		enter(u, offload_ready(r) || !(u->wake_armed || u->refused) ? 0 : left);
 		uring_reap_all(u);
 		offload_finish(r);
 	}
+	return true;
+}
+
+static bool settle_kernel(struct uring *u, int64_t until)
+{
 	/* Ends the read of the eventfd, which writes into our memory. */
-	reactor_wake(r);
+	reactor_wake(&u->base);
 	while (u->in_kernel || u->wake_armed) {
+		int64_t left = reactor_time_left(until);
+
+		if (left == 0)
+			return false;
 		if (u->cancels_owed)
 			uring_send_owed_cancels(u);
-		enter(u, -1);
+		enter(u, left);
 		uring_reap_all(u);
 	}
+	return true;
+}
+
+static bool uring_settle(struct reactor *r, int64_t until)
+{
+	struct uring *u = uring_of(r);
+	int64_t least = clock_add(clock_now(), SETTLE_KERNEL);
+
+	return settle_workers(u, until) && settle_kernel(u, until > least ? until : least);
 }
 
 /* ThreadSanitizer does not see that liburing unmaps a ring, and another may get its addresses. */

@@ -221,6 +221,7 @@ int async_runner_close(struct async_runner *runner)
 	thread_guard_enter(&guard, "a run that ends");
 	/* Cleaning up is under way: the first SIGINT has nothing to cancel, unless it came in the last run. */
 	struct signals signals = signals_take(runner, false);
+	loop_begin_end(loop);
 	if (loop->tasks > 0)
 		loop_cancel_all(loop);
 	async_loop_close(loop);

@@ -228,6 +228,38 @@ void pool_free(struct pool *pool)
 		mem_free(pool);
 }
 
+/* For those who look for what was lost: a thread that goes on for ever is the only one to know its pool. */
+static struct futex_mutex left_lock;
+static struct list left_pools = {&left_pools, &left_pools};
+
+void pool_free_left(struct pool *pool)
+{
+	futex_mutex_lock(&left_lock);
+	list_remove(&pool->link);
+	futex_mutex_unlock(&left_lock);
+	mem_free(pool);
+}
+
+void pool_leave(struct pool *pool)
+{
+	pool_shutdown(pool, true);
+	if (pool_busy(pool) == 0) {
+		pool_free(pool);
+		return;
+	}
+	futex_mutex_lock(&left_lock);
+	list_append(&left_pools, &pool->link);
+	futex_mutex_unlock(&left_lock);
+	while (pool->joined < pool->started)
+		pthread_detach(pool->workers[pool->joined++].thread);
+	futex_mutex_lock(&pool->lock);
+	pool->left = true;
+	bool empty = pool_threads(pool) == 0;
+	futex_mutex_unlock(&pool->lock);
+	if (empty)
+		pool_free_left(pool);
+}
+
 size_t pool_threads(const struct pool *pool)
 {
 	return atomic_load_explicit(&pool->threads, memory_order_relaxed);

@@ -110,6 +110,10 @@ int pool_join(struct pool *pool);
 /* Shuts down dropping, joins, frees. Not in a worker, and when no other call uses the pool any more. */
 void pool_free(struct pool *pool);
 
+/* Ends a pool that nobody uses any more. What is still running in it was left behind by its loop: then the last of its
+ * threads frees it, else it is freed now. */
+void pool_leave(struct pool *pool);
+
 /* Threads alive, and those of them that wait for a job. A thread counts as waiting before its last job is seen
  * to come back: whoever submits one job after the other needs one thread. */
 size_t pool_threads(const struct pool *pool);
@@ -121,8 +125,8 @@ size_t pool_max_threads(const struct pool *pool); /* of all lanes together */
 #define SHARED_FILES 8
 
 /*
- * The process's own pool, made for its first user; the last one that releases it drains and joins it. Any thread; a
- * release that is the last one blocks. Returns 0 or -ENOMEM.
+ * The process's own pool, made for its first user; the last one that releases it leaves it. Any thread. Returns 0 or
+ * -ENOMEM.
  */
 int pool_shared_acquire(struct pool **ret_pool);
 void pool_shared_release(struct pool *pool);

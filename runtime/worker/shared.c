@@ -59,11 +59,8 @@ void pool_shared_release(struct pool *pool)
 	if (last)
 		shared = NULL;
 	futex_mutex_unlock(&shared_lock);
-	if (!last)
-		return;
-	pool_shutdown(pool, false);
-	if (pool_join(pool) == 0)
-		pool_free(pool);
+	if (last)
+		pool_leave(pool);
 }
 
 unsigned pool_processors(void)

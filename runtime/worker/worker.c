@@ -306,7 +306,20 @@ static struct job *worker_search(struct worker *worker)
 	return job;
 }
 
-/* Brings the first job of a batch. NULL: the worker has to end. */
+/* Nobody waits for the threads of a pool that was left. Under the lock, which it gives back. */
+static void worker_end(struct worker *worker)
+{
+	struct pool *pool = worker->pool;
+
+	this_worker = NULL;
+	pool_publish(pool);
+	bool last = atomic_fetch_sub_explicit(&pool->threads, 1, memory_order_relaxed) == 1 && pool->left;
+	futex_mutex_unlock(&pool->lock);
+	if (last)
+		pool_free_left(pool);
+}
+
+/* Brings the first job of a batch. NULL: the worker has ended, and with it maybe the pool. */
 static struct job *worker_fetch(struct worker *worker)
 {
 	struct pool *pool = worker->pool;
@@ -316,9 +329,11 @@ static struct job *worker_fetch(struct worker *worker)
 	worker->batch_began = now;
 	futex_mutex_lock(&pool->lock);
 	struct job *job = worker_search(worker);
-	struct worker *next = job ? pool_spread(pool, false) : NULL;
-	if (!job)
-		atomic_fetch_sub_explicit(&pool->threads, 1, memory_order_relaxed);
+	if (!job) {
+		worker_end(worker);
+		return NULL;
+	}
+	struct worker *next = pool_spread(pool, false);
 	pool_publish(pool);
 	futex_mutex_unlock(&pool->lock);
 	worker_wake(next);

@@ -44,9 +44,11 @@ struct lane {
 };
 
 struct pool {
+	struct list link;        /* of those that were left; first, for who looks for lost memory */
 	struct futex_mutex lock; /* over all that is not atomic, and over each job's `link` */
 	bool stopping;
 	bool broken;             /* then also stopping */
+	bool left;               /* by all but its own threads, the last of which frees it */
 	unsigned turn;           /* the lane that is looked at first */
 	struct lane lanes[POOL_LANES];
 	size_t started;          /* workers[0..started) have a thread to join */
@@ -72,6 +74,8 @@ struct pool {
 
 /* Takes no more jobs, and what is queued comes back broken. In a worker. */
 void pool_break(struct pool *pool);
+/* For the last thread of a pool that was left. */
+void pool_free_left(struct pool *pool);
 /* Starts one more thread. Under the lock; 0 or -EAGAIN. */
 int worker_start(struct pool *pool);
 /* If more can be run than workers will look for it: has one more look. `again`: tries to start a thread even if none
