@@ -19,6 +19,7 @@
 /* void context_swap_asm(void **save, void *to) */
 context_swap_asm:
 	.cfi_startproc
+	hint	#34			/* bti c */
 	sub	sp, sp, #160
 	.cfi_adjust_cfa_offset 160
 	stp	x19, x20, [sp, #0]
@@ -106,3 +107,12 @@ context_swap_asm:
 	.size	context_swap_asm, . - context_swap_asm
 
 	.section .note.GNU-stack, "", %progbits
+
+	/* BTI and PAC, so that the linker leaves them on. The return address of a suspended stack is not signed: whoever
+	 * looks at it from outside could not read it. */
+	.section .note.gnu.property, "a", %note
+	.p2align 3
+	.long	4, 16, 5		/* sizes of name and properties, NT_GNU_PROPERTY_TYPE_0 */
+	.asciz	"GNU"
+	.long	0xc0000000, 4, 3	/* GNU_PROPERTY_AARCH64_FEATURE_1_AND: BTI, PAC */
+	.long	0
