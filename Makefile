@@ -46,6 +46,7 @@ help:
 	@echo 'make examples     builds the programs of examples/ into build/examples/'
 	@echo 'make coverage     the same, and build/coverage/index.html'
 	@echo 'make lint         layers, allocation, licences, man pages, scripts'
+	@echo 'make portability  builds for other processors and with link-time optimisation, runs what qemu-user can run'
 	@echo 'make bench        measures the runtime; builds the comparisons in tests/bench'
 	@echo 'make fuzz         runs each fuzzer of tests/fuzz for FUZZ_TIME=60 seconds'
 	@echo 'make deps         installs all Debian packages that any of these needs (VALGRIND=1: valgrind too)'

@@ -3,7 +3,7 @@
 # The Debian packages that the project needs, by what needs them.
 #   deps.sh missing SET...    prints the packages that are missing
 #   deps.sh install SET...    installs them through apt-get
-# Sets: build uring dw test examples valgrind lint coverage clang. An example that lacks a package is skipped.
+# Sets: build uring dw test examples valgrind lint coverage clang portability. An example that lacks a package is skipped.
 # Looks for the things themselves, so that a compiler or library from elsewhere counts too.
 set -u
 
@@ -74,6 +74,14 @@ lacking()
 	lint)
 		have mandoc || echo mandoc
 		have shellcheck || echo shellcheck
+		;;
+	portability)
+		for target in aarch64 riscv64 powerpc64le s390x; do
+			have $target-linux-gnu-gcc || echo gcc-$target-linux-gnu
+		done
+		have qemu-riscv64 || echo qemu-user
+		have musl-gcc || echo musl-tools
+		have clang || echo clang
 		;;
 	coverage) have lcov || echo lcov ;;
 	clang) compiles clang c || echo clang libc6-dev ;;

@@ -15,10 +15,15 @@ ifeq ($(WERROR),1)
 WARNINGS += -Werror
 endif
 
+# Indirect branches land only where they may, on processors that check: one file without this switches it off in all
+# programs that are linked with the library.
+BRANCHES_x86_64 = $(call cc_option,-fcf-protection=branch)
+BRANCHES_aarch64 = $(call cc_option,-mbranch-protection=standard)
+
 # initial-exec: without it each access to a thread-local in the shared library is a call.
 # stack-clash-protection: a large frame touches its pages in order, so that it cannot jump over a guard page.
 CODE := -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -ftls-model=initial-exec -pthread \
-	$(call cc_option,-fstack-clash-protection)
+	$(call cc_option,-fstack-clash-protection) $(BRANCHES_$(ARCH))
 
 VARIANTS := asan ubsan tsan gcov clang
 VARIANT_asan := -O1 -fsanitize=address -fno-omit-frame-pointer

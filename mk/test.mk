@@ -8,9 +8,10 @@ HELPER_SRC := $(filter-out $(PROGRAM_SRC) $(PROBE_SRC) tests/test_headers.c,$(so
 
 # Examples that use other libraries. One whose library is not installed is not built, and its test is skipped.
 has_header = $(shell $(CC) -include $(1) -fsyntax-only -x c /dev/null 2>/dev/null && echo yes)
+has_library = $(shell $(CC) -shared -x c /dev/null $(1) -o /dev/null 2>/dev/null && echo $(1))
 LIBS_curl_multi := $(shell $(PKG_CONFIG) --libs libcurl 2>/dev/null)
 LIBS_pq := $(shell $(PKG_CONFIG) --libs libpq 2>/dev/null)
-LIBS_httpd := $(if $(call has_header,http_parser.h),-lhttp_parser)
+LIBS_httpd := $(if $(call has_header,http_parser.h),$(call has_library,-lhttp_parser))
 LACKING := $(foreach name,curl_multi pq httpd,$(if $(LIBS_$(name)),,$(name))) $(if $(call has_header,uthash.h),,resp)
 EXAMPLE_SRC := $(filter-out $(LACKING:%=examples/%.c),$(sort $(wildcard examples/*.c)))
 
@@ -22,6 +23,13 @@ CXX_SRC := $(sort $(wildcard tests/test_*.cc))
 CXX_OBJ := $(CXX_SRC:%.cc=$(O)/obj/%.o)
 CXX_PROGRAMS := $(CXX_SRC:%.cc=$(O)/%)
 
+ifneq ($(CROSS),)
+# Without a cmocka of the target's there are the programs that need none.
+ifeq ($(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),)
+$(if $(filter test tests,$(GOALS)),$(info no cmocka found for $(MULTIARCH), so there will be no tests that use it))
+PROGRAM_SRC := $(wildcard tests/model_*.c)
+endif
+endif
 PROGRAMS := $(patsubst %.c,$(O)/%,$(PROGRAM_SRC) $(PROBE_SRC))
 # What asyncctl looks into, linked in each way that there is.
 INSPECT_SRC := tests/inspect/target.c
@@ -35,7 +43,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 HELPERS := $(call object,$(HELPER_SRC))
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 
-.PHONY: tests examples test asan ubsan tsan coverage lint bench fuzz
+.PHONY: tests examples test asan ubsan tsan coverage lint portability bench fuzz
 tests: $(PROGRAMS) $(CXX_PROGRAMS) $(EXAMPLES) $(TARGETS) $(PLUGIN)
 
 # Where they are, since that is what one wants next; and what is not there.
@@ -45,7 +53,7 @@ examples: $(EXAMPLES)
 
 test: all tests
 	$(Q)O=$(O) VARIANT='$(VARIANT)' VALGRIND='$(VALGRIND)' HAVE_LIBURING='$(if $(URING_LIBS),1)' \
-		CC='$(CC)' CXX='$(CXX)' bash tests/run.sh $(TESTS)
+		CC='$(CC)' CXX='$(CXX)' ARCH='$(ARCH)' EMULATOR='$(EMULATOR)' bash tests/run.sh $(TESTS)
 
 asan ubsan tsan:
 	$(Q)$(MAKE) VARIANT=$@ test
@@ -63,6 +71,9 @@ coverage:
 lint: $(LIB_OBJ) $(STATIC_LIB) $(SHARED_LIB)
 	$(Q)O=$(O) bash tests/lint.sh
 
+portability: $(STATIC_LIB)
+	$(Q)MAKE='$(MAKE)' WERROR='$(WERROR)' bash tests/portability.sh $(TESTS)
+
 # Comparisons with peers, which need not be there.
 bench: $(ASYNCCTL) $(BENCHES)
 	$(Q)$(ASYNCCTL) bench
@@ -79,6 +90,12 @@ $(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(STATIC_LIB) $(INTERNAL_LIB)
 	$(say) LD $@
 	@mkdir -p $(@D)
 	$(Q)$(LINK) $< $(BENCH_PARTS) $(LIBS) -o $@
+
+# Models know nothing of cmocka.
+$(O)/tests/model_%: $(O)/obj/tests/model_%.o $(INTERNAL_LIB)
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(LINK) $< $(INTERNAL_LIB) $(LIBS) -o $@
 
 $(O)/tests/%: $(O)/obj/tests/%.o $(HELPERS) $(INTERNAL_LIB)
 	$(say) LD $@

@@ -2,18 +2,52 @@
 #include "harness.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fault.h"
 #include "core/loop.h"
 
 struct reports reports;
+
+#define USUAL_DESCRIPTORS 1024
+
+/*
+ * A test program begins like one that a terminal has just started, whatever its parents ignore, block, close or limit:
+ * nohup, make, a shell in the background and a runner of tests differ in that.
+ */
+__attribute__((constructor)) static void begin_afresh(void)
+{
+	struct rlimit descriptors;
+	sigset_t none;
+	int fd;
+
+	for (int number = 1; number < NSIG; number++) {
+		struct sigaction action;
+
+		if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+			signal(number, SIG_DFL);
+	}
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	umask(022);
+	while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+		;
+	close(fd);
+	getrlimit(RLIMIT_NOFILE, &descriptors);
+	if (descriptors.rlim_cur < USUAL_DESCRIPTORS && descriptors.rlim_max >= USUAL_DESCRIPTORS)
+		descriptors.rlim_cur = USUAL_DESCRIPTORS;
+	setrlimit(RLIMIT_NOFILE, &descriptors);
+}
 
 static char notes[65536];
 static size_t notes_length;
@@ -165,6 +199,14 @@ void assert_noted_at(const char *expected, const char *file, int line)
 		_fail(file, line);
 	}
 	forget_notes();
+}
+
+void assert_within(uintmax_t value, uintmax_t least, uintmax_t most, const char *file, int line)
+{
+	if (value < least || value > most) {
+		print_error("%ju is not from %ju to %ju\n", value, least, most);
+		_fail(file, line);
+	}
 }
 
 const char *noted(void)

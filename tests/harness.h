@@ -18,6 +18,15 @@
 
 #include <async.h>
 
+/* cmocka 2.0 has other names for these and warns of the old ones. */
+#undef assert_in_range
+#define assert_in_range(value, least, most) \
+	assert_within((uintmax_t)(value), (uintmax_t)(least), (uintmax_t)(most), __FILE__, __LINE__)
+void assert_within(uintmax_t value, uintmax_t least, uintmax_t most, const char *file, int line);
+#undef assert_in_set
+#undef assert_not_in_range
+#undef assert_not_in_set
+
 #define countof(array) (sizeof(array) / sizeof((array)[0]))
 
 /* An entry of a cmocka group. An assertion that fails inside a task leaves a loop behind that seems to run; what

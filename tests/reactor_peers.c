@@ -138,7 +138,6 @@ int run_on_each_backend(const struct CMUnitTest *tests, size_t count)
 	struct rlimit limit;
 	const char *reason;
 
-	alarm(60);
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);

@@ -12,8 +12,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
+# Shells and examples begin like a program that a terminal starts, whatever whoever runs this ignores; a shell in the
+# background ignores SIGINT and SIGQUIT.
+umask 022
+afresh=
+env --default-signal true 2>/dev/null && afresh="env --default-signal"
+
 # These do not depend on the backend or the switch, or go through both themselves.
-once=" test_base test_context test_reactor test_reactor_descriptors test_reactor_faults \
+once=" test_base test_context test_harness test_reactor test_reactor_descriptors test_reactor_faults \
 test_history test_reactor_operations test_stack test_stack_faults test_worker test_worker_shutdown \
 test_worker_threads "
 
@@ -35,6 +41,12 @@ if [ "$VALGRIND" = 1 ]; then
 	timeout=600
 	tool=(valgrind -q --error-exitcode=99 --leak-check=full --fair-sched=try --num-callers=30)
 	[ -f tests/valgrind.supp ] && tool+=("--suppressions=tests/valgrind.supp")
+fi
+# A program for another processor is run by whoever makes it one of this machine's.
+if [ -n "${EMULATOR:-}" ]; then
+	TEST_TOOL=emulator
+	timeout=600
+	read -r -a tool <<<"$EMULATOR"
 fi
 timeout=${TEST_TIMEOUT:-$timeout}
 export TEST_TOOL
@@ -65,7 +77,7 @@ export ASYNCCTL
 ### What can run here
 
 switches="ucontext"
-case $(uname -m) in
+case ${ARCH:-$(uname -m)} in
 x86_64 | aarch64) switches="asm ucontext" ;;
 esac
 no_uring=
@@ -195,7 +207,7 @@ finish()
 	case $status in
 	0) [ $((ok + bad + skip)) -eq 0 ] && why="no test ran" ;;
 	99) why="$TEST_TOOL reported errors" ;;
-	124 | 137) why="not done after $timeout s" ;;
+	124 | 137) why="not done after $timeout s: TEST_TIMEOUT=SECONDS gives it more" ;;
 	*)
 		if [ "$status" -gt 128 ] && [ "$status" -lt 193 ]; then
 			why="died of SIG$(kill -l $((status - 128)))"
@@ -222,7 +234,7 @@ start()
 {
 	started[$1]=$EPOCHREALTIME
 	(
-		eval "timeout -k 10 $timeout ${commands[$1]}" >"$work/$1.out" 2>&1 </dev/null
+		eval "$afresh timeout -k 10 $timeout ${commands[$1]}" >"$work/$1.out" 2>&1 </dev/null
 		echo $? >"$work/$1.status"
 	) 2>/dev/null &
 	running[$1]=$!

@@ -15,9 +15,7 @@ static intptr_t pass_through_terminals(void *arg)
 static void much_passes_through_terminals(void **state)
 {
 	(void)state;
-	alarm(20);
 	assert_int_equal(run(pass_through_terminals), 0);
-	alarm(0);
 }
 
 /* A terminal has no flag for a single call, and a write to a full one must not hold up the loop all the same. */
@@ -51,9 +49,7 @@ static intptr_t fill_terminals(void *arg)
 static void full_terminals_hold_up_their_writer_only(void **state)
 {
 	(void)state;
-	alarm(20);
 	assert_int_equal(run(fill_terminals), 0);
-	alarm(0);
 }
 
 static intptr_t type_lines(void *arg)

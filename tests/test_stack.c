@@ -23,6 +23,22 @@ static void sizes_have_classes(void **state)
 		assert_int_equal(stack_class_for(stack_class_size(class)), class);
 }
 
+/* A guard is one page, however large: the stack above it is as large as elsewhere. */
+static void large_pages_leave_room(void **state)
+{
+	size_t page = stack_page_size();
+
+	(void)state;
+	for (size_t large = (size_t)16 << 10; large <= (size_t)64 << 10; large *= 2) {
+		atomic_store(&stack_page_bytes, large);
+		for (size_t size = (size_t)16 << 10; size <= (size_t)1 << 29; size *= 2)
+			assert_true(stack_class_size((unsigned)stack_class_for(size)) - large >= size - 4096);
+		assert_int_equal(stack_class_for((size_t)1 << 30), STACK_CLASSES - 1);
+		assert_int_equal(stack_class_for(((size_t)16 << 10) - 1), -1);
+	}
+	atomic_store(&stack_page_bytes, page);
+}
+
 /* Every size: a few stacks that do not overlap, aligned, writable up to the guard. */
 static void lay_out(void)
 {
@@ -302,6 +318,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(sizes_have_classes),
+		TEST(large_pages_leave_room),
 		TEST(stacks_of_every_size_are_guarded),
 		TEST(guards_are_forgotten_with_their_pool),
 		TEST(probe_gives_a_reason),

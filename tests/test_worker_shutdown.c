@@ -253,6 +253,5 @@ int main(void)
 		cmocka_unit_test(races),
 	};
 
-	limit_time();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

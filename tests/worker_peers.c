@@ -86,8 +86,3 @@ void submit(struct pool *pool, struct work *works, size_t count)
 {
 	assert_int_equal(pool_submit(pool, &works[0].job, count), 0);
 }
-
-void limit_time(void)
-{
-	alarm(RUNNING_ON_VALGRIND ? 600 : 120);
-}

@@ -19,9 +19,6 @@
 #define RUNNING_ON_VALGRIND 0
 #endif
 
-/* A job that is left behind shows as a test that never ends: this ends it. */
-void limit_time(void);
-
 /* A sink whose owner sleeps until it is woken: `sink.wake` is `ring`. */
 struct inbox {
 	struct job_sink sink;

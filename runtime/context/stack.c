@@ -45,11 +45,17 @@ void stack_pool_destroy(struct stack_pool *pool)
 	stack_pool_init(pool, pool->guard);
 }
 
+/* Slots are thought of with a guard of 4 KiB: what a larger page takes beyond that is added. */
+#define GUARD_BYTES 4096
+
 int stack_class_for(size_t size)
 {
 	if (size < (size_t)1 << STACK_SHIFT_MIN || size > (size_t)1 << STACK_SHIFT_MAX)
 		return -1;
-	return 64 - __builtin_clzll(size - 1) - STACK_SHIFT_MIN;
+	if (stack_page_size() > GUARD_BYTES)
+		size += stack_page_size() - GUARD_BYTES;
+	int number = 64 - __builtin_clzll(size - 1) - STACK_SHIFT_MIN;
+	return number < STACK_CLASSES ? number : STACK_CLASSES - 1;
 }
 
 /* Room in `free` for every stack that was ever handed out, so that giving back cannot fail. */

@@ -19,6 +19,7 @@
 /* void context_swap_asm(void **save, void *to, uint32_t fpenv) */
 context_swap_asm:
 	.cfi_startproc
+	hint	#34			/* bti c */
 	sub	sp, sp, #176
 	.cfi_adjust_cfa_offset 176
 	stp	x19, x20, [sp, #16]
@@ -48,7 +49,7 @@ context_swap_asm:
 	stp	d12, d13, [sp, #144]
 	.cfi_rel_offset d12, 144
 	.cfi_rel_offset d13, 152
-	stp	d14, d15, [sp, #176]
+	stp	d14, d15, [sp, #160]
 	.cfi_rel_offset d14, 160
 	.cfi_rel_offset d15, 168
 	str	w2, [sp]
@@ -67,7 +68,7 @@ context_swap_asm:
 	ldp	d8, d9, [sp, #112]
 	ldp	d10, d11, [sp, #128]
 	ldp	d12, d13, [sp, #144]
-	ldp	d14, d15, [sp, #176]
+	ldp	d14, d15, [sp, #160]
 	add	sp, sp, #176
 	.cfi_adjust_cfa_offset -176
 	.cfi_restore x19
@@ -107,3 +108,12 @@ context_swap_asm:
 	.size	context_swap_asm, . - context_swap_asm
 
 	.section .note.GNU-stack, "", %progbits
+
+	/* BTI and PAC, so that the linker leaves them on. The return address of a suspended stack is not signed: whoever
+	 * looks at it from outside could not read it. */
+	.section .note.gnu.property, "a", %note
+	.p2align 3
+	.long	4, 16, 5		/* sizes of name and properties, NT_GNU_PROPERTY_TYPE_0 */
+	.asciz	"GNU"
+	.long	0xc0000000, 4, 3	/* GNU_PROPERTY_AARCH64_FEATURE_1_AND: BTI, PAC */
+	.long	0

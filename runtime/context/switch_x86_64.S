@@ -24,6 +24,7 @@
 /* void context_swap_asm(void **save, void *to, uint32_t fpenv) */
 context_swap_asm:
 	.cfi_startproc
+	endbr64
 	pushq	%rbp
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset %rbp, 0
@@ -84,3 +85,11 @@ context_swap_asm:
 	.size	context_swap_asm, . - context_swap_asm
 
 	.section .note.GNU-stack, "", @progbits
+
+	/* IBT, so that the linker leaves it on: this file branches indirectly to functions of C only. Not SHSTK: the processor's shadow stack would still be that of the stack that was left. */
+	.section .note.gnu.property, "a", @note
+	.p2align 3
+	.long	4, 16, 5		/* sizes of name and properties, NT_GNU_PROPERTY_TYPE_0 */
+	.asciz	"GNU"
+	.long	0xc0000002, 4, 1	/* GNU_PROPERTY_X86_FEATURE_1_AND: IBT */
+	.long	0

@@ -47,6 +47,7 @@ static uintptr_t frame_pointer(const struct capture *capture)
 #elif defined(__aarch64__)
 	return capture->has_registers ? capture->registers.regs[29] : 0;
 #else
+	(void)capture;
 	return 0;
 #endif
 }

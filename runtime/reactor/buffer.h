@@ -12,7 +12,14 @@
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
 #else
+#define NVALGRIND
 #define RUNNING_ON_VALGRIND 0
+#endif
+/* Its own header defines this on processors that it does not know, and then uses no argument. */
+#ifdef NVALGRIND
+#undef VALGRIND_CHECK_MEM_IS_ADDRESSABLE
+#undef VALGRIND_CHECK_MEM_IS_DEFINED
+#undef VALGRIND_MAKE_MEM_DEFINED
 #define VALGRIND_CHECK_MEM_IS_ADDRESSABLE(address, size) ((void)(address), (void)(size))
 #define VALGRIND_CHECK_MEM_IS_DEFINED(address, size) ((void)(address), (void)(size))
 #define VALGRIND_MAKE_MEM_DEFINED(address, size) ((void)(address), (void)(size))

@@ -36,7 +36,6 @@ static void *pong(void *arg)
 intptr_t async_measure_switch(enum async_switch kind, size_t round_trips)
 {
 	struct ping_pong both = {.kind = loop_switch_kind(kind) | context_observers()};
-	int class = stack_class_for(ASYNC_STACK_SIZE_DEFAULT);
 	struct stack_pool stacks;
 
 	if ((unsigned)kind > ASYNC_SWITCH_UCONTEXT)
@@ -44,6 +43,7 @@ intptr_t async_measure_switch(enum async_switch kind, size_t round_trips)
 	if (kind == ASYNC_SWITCH_ASM && !CONTEXT_HAS_ASM)
 		return -ENOSYS;
 	stack_pool_init(&stacks, STACK_GUARD_AUTO);
+	int class = stack_class_for(ASYNC_STACK_SIZE_DEFAULT);
 	struct stack_header *stack = stack_alloc(&stacks, (unsigned)class, NULL);
 	if (!stack) {
 		stack_pool_destroy(&stacks);

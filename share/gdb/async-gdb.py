@@ -22,8 +22,8 @@ VERSION = 1
 MAGIC = 0x74756F79616C6E79
 NOWHERE = 0xFFFFFFFF
 REGISTERS = 14
-HEADER = "<QII16sQQQ"
-SAVED = "<IIII%dH" % (2 * REGISTERS)
+HEADER = "QII16sQQQ"
+SAVED = "IIII%dH" % (2 * REGISTERS)
 # The fields of struct async_layout behind `saved`, in their order: each is a uint32_t.
 FIELDS = """
 list_next
@@ -43,6 +43,9 @@ op_code op_fd op_events job_state case_kind case_queue case_fd case_when
 stack_least stack_since stack_ran stack_switches
 """.split()
 
+# Of the program, in terms of struct.
+byte_order = "<"
+
 ON_TIME, ON_FUTURE, ON_OPERATION, ON_DESCRIPTOR, ON_LOCK, ON_OBJECT, ON_PROCESS = 1, 2, 7, 8, 9, 10, 12
 CREATED, ACTIVE, PARKED = 0, 1, 2
 STATES = {CREATED: "new", ACTIVE: "ready", PARKED: "waiting"}
@@ -58,8 +61,12 @@ def read(address, size):
     return bytes(gdb.selected_inferior().read_memory(address, size))
 
 
+def unpack(form, data, offset=0):
+    return struct.unpack_from(byte_order + form, data, offset)
+
+
 def number(address, form):
-    return struct.unpack("<" + form, read(address, struct.calcsize(form)))[0]
+    return unpack(form, read(address, struct.calcsize("=" + form)))[0]
 
 
 def pointer(address):
@@ -78,7 +85,7 @@ def string(address):
 
 class Saved:
     def __init__(self, data):
-        values = struct.unpack(SAVED, data)
+        values = unpack(SAVED, data)
         self.pc, self.sp, self.size, count = values[:4]
         self.registers = list(zip(values[4::2], values[5::2]))[:count]
 
@@ -87,22 +94,25 @@ class Layout:
     """The table of one copy of the library."""
 
     def __init__(self, address):
-        size = struct.calcsize(HEADER)
-        magic, version, total, library, self.loops, self.membership, _ = struct.unpack(HEADER, read(address, size))
+        size = struct.calcsize("=" + HEADER)
+        magic, version, total, library, self.loops, self.membership, _ = unpack(HEADER, read(address, size))
         if magic != MAGIC:
             raise gdb.GdbError("the note of libasync leads to no table")
         if version != VERSION:
             raise gdb.GdbError("libasync has layout %d; this script knows layout %d" % (version, VERSION))
         self.library = library.split(b"\0")[0].decode()
-        one = struct.calcsize(SAVED)
+        one = struct.calcsize("=" + SAVED)
         saved = read(address + size, 2 * one)
         self.saved = [Saved(saved[:one]), Saved(saved[one:])]
         values = read(address + size + 2 * one, total - size - 2 * one)
         for i, name in enumerate(FIELDS):
-            setattr(self, name, struct.unpack_from("<I", values, 4 * i)[0] if 4 * i + 4 <= len(values) else 0)
+            setattr(self, name, unpack("I", values, 4 * i)[0] if 4 * i + 4 <= len(values) else 0)
 
 
 def layouts():
+    """Every command begins here, so what programs differ in is asked here."""
+    global byte_order
+    byte_order = "<" if "little" in gdb.execute("show endian", to_string=True) else ">"
     found = []
     for line in gdb.execute("info files", to_string=True).splitlines():
         match = re.match(r"\s*(0x[0-9a-f]+) - 0x[0-9a-f]+ is \.note\.libasync\b", line)
@@ -122,7 +132,7 @@ def layouts():
 class Task:
     def __init__(self, layout, loop, address, data):
         def field(offset, form):
-            return struct.unpack_from("<" + form, data, offset)[0]
+            return unpack(form, data, offset)[0]
 
         self.layout, self.loop, self.address = layout, loop, address
         self.state = field(layout.task_state, "B")
