@@ -237,6 +237,5 @@ int main(void)
 		TEST(few_threads_are_shared_out),
 	};
 
-	limit_time();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -402,6 +402,5 @@ int main(void)
 		TEST(a_grace_cancels_again),
 	};
 
-	limit_time();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,14 +159,14 @@ static void close_submission(struct async_loop *loop, struct loop_hook *hook)
 {
 	struct submission *submission = container_of(hook, struct submission, hook);
 	/* In a forked child there is nobody to submit to or to wait for. */
-	bool forked = loop_forked(loop), own = submission->role != EXECUTOR_GIVEN;
+	bool orphaned = loop_forked(loop), own = submission->role != EXECUTOR_GIVEN;
 
-	if (!forked) {
+	if (!orphaned) {
 		submit_all(loop);
 		if (!loop_wait_jobs(loop))
 			leave_jobs(loop, submission);
 	}
-	if (!forked && !list_empty(&submission->jobs)) {
+	if (!orphaned && !list_empty(&submission->jobs)) {
 		if (own)
 			executor_leave(submission->executor);
 		/* The jobs are found through the submission, and know nothing of the executor. */
@@ -175,7 +175,7 @@ static void close_submission(struct async_loop *loop, struct loop_hook *hook)
 		submission->hook.close = NULL;
 		return;
 	}
-	if (!forked && own)
+	if (!orphaned && own)
 		async_executor_free(submission->executor);
 	forget(submission);
 }
