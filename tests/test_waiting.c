@@ -274,13 +274,19 @@ static void watched_folder(struct scene *s)
 	assert_true(inotify_add_watch(s->fd, s->folder, IN_CREATE) >= 0);
 }
 
-static void signals(struct scene *s)
+static sigset_t user_signal(void)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR2);
-	assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+	return set;
+}
+
+static void signals(struct scene *s)
+{
+	sigset_t set = user_signal();
+
 	s->fd = signalfd(-1, &set, SFD_CLOEXEC);
 }
 
@@ -659,22 +665,20 @@ static uint64_t calls_made(void)
 	return stats.system_calls;
 }
 
-/* Begins to wait, and gives the system calls that it took in the time that it is watched. What was full may have got
- * room, as TCP acknowledges late: then once more. */
-static uint64_t watch_waiting(const struct row *row, struct scene *s, async_task **ret_task)
+/* Begins to wait, and gives the system calls that it makes in a while. What was full may have got room, as TCP
+ * acknowledges late: then once more. */
+static uint64_t begin_waiting(const struct row *row, async_time time, struct scene *s, async_task **ret_task)
 {
 	for (int tries = 0;; tries++) {
 		begin(row, s);
-		async_task *task = async_create_task(row->call, s);
+		*ret_task = async_create_task(row->call, s);
 		uint64_t before = calls_made();
 
-		assert_int_equal(async_sleep(WINDOW), 0);
+		assert_int_equal(async_sleep(time), 0);
 		uint64_t calls = calls_made() - before;
-		if (tries == 5 || !async_done(task)) {
-			*ret_task = task;
+		if (tries == 5 || !async_done(*ret_task))
 			return calls;
-		}
-		assert_true(async_await(task) > 0);
+		assert_true(async_await(*ret_task) > 0);
 		finish(s);
 	}
 }
@@ -685,7 +689,7 @@ static intptr_t wait_quietly(void *arg)
 	for (size_t i = 0; i < countof(rows); i++) {
 		struct scene s;
 		async_task *task;
-		uint64_t calls = watch_waiting(&rows[i], &s, &task);
+		uint64_t calls = begin_waiting(&rows[i], WINDOW, &s, &task);
 
 		if (async_done(task) || calls > CALLS_MAX)
 			fail_msg("%s: %s, %lu system calls", rows[i].name, async_done(task) ? "does not wait" : "waits",
@@ -707,10 +711,9 @@ static intptr_t be_cancelled(void *arg)
 	(void)arg;
 	for (size_t i = 0; i < countof(rows); i++) {
 		struct scene s;
+		async_task *task;
 
-		begin(&rows[i], &s);
-		async_task *task = async_create_task(rows[i].call, &s);
-		assert_int_equal(async_sleep(ASYNC_MS), 0);
+		begin_waiting(&rows[i], ASYNC_MS, &s, &task);
 		async_cancel(task, NULL);
 		intptr_t result = async_await(task);
 		if (result != -ECANCELED)
@@ -725,13 +728,12 @@ static intptr_t be_closed(void *arg)
 	(void)arg;
 	for (size_t i = 0; i < countof(rows); i++) {
 		struct scene s;
+		async_task *task;
 
 		/* Removing them is the program's. */
 		if (rows[i].call == reader || rows[i].call == writer)
 			continue;
-		begin(&rows[i], &s);
-		async_task *task = async_create_task(rows[i].call, &s);
-		assert_int_equal(async_sleep(ASYNC_MS), 0);
+		begin_waiting(&rows[i], ASYNC_MS, &s, &task);
 		close_now(s.fd);
 		s.fd = -1;
 		intptr_t result = async_wait_for(task, 30 * ASYNC_S);
@@ -845,5 +847,9 @@ int main(void)
 		TEST(a_listener_that_is_shut_down_is_no_wait),
 	};
 
+	/* Before there are contexts that would have it otherwise. */
+	sigset_t set = user_signal();
+
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

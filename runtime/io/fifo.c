@@ -17,6 +17,7 @@
 #include <async/timeout.h>
 
 #include "base/fault.h"
+#include "base/own_fd.h"
 #include "io/fd.h"
 #include "reactor/transfer.h"
 
@@ -39,7 +40,7 @@ static async_time next_pause(async_time pause)
 static int has_writer(int fd)
 {
 	int scratch[2];
-	int error = (int)SYS("pipe2", pipe2(scratch, O_CLOEXEC));
+	int error = own_pipe(scratch);
 
 	if (error)
 		return error;
