@@ -155,6 +155,12 @@ static void full_tcp(struct scene *s)
 	fill_up(s->fd);
 }
 
+static void tcp_with_data(struct scene *s)
+{
+	empty_tcp(s);
+	put(s->peer, "data");
+}
+
 /* Its end stands, and goes on being told. */
 static void full_tcp_half_closed(struct scene *s)
 {
@@ -628,6 +634,8 @@ static const struct row {
 	{"poll for room in full TCP", full_tcp, polls_out, drain},
 	{"poll for room in full TCP whose peer has ended", full_tcp_half_closed, polls_out, drain},
 	{"poll for urgent data of TCP", empty_tcp, polls_urgent, say_urgently},
+	{"poll for urgent data of TCP beside data", tcp_with_data, polls_urgent, say_urgently},
+	{"poll for urgent data of TCP whose peer has ended", full_tcp_half_closed, polls_urgent, NULL},
 	{"poll for the end of TCP", empty_tcp, polls_end, end},
 	{"sendfile to a full socket", file_and_full_socket, sends_file, drain},
 	{"sendfile to a full pipe", file_and_full_pipe, sends_file, drain},

@@ -92,11 +92,26 @@ static void call_completed(struct uring *u, struct op *op, int result)
 		reactor_arrive(&u->base, op, result);
 }
 
+/*
+ * What holds of what was asked for; 0: nothing, and that will be told again at once. For urgent data io_uring takes the
+ * wake-up's word, which is the same for ordinary data: so the descriptor is asked.
+ */
+static int what_holds(const struct op *op, int told)
+{
+	if (!(op->events & POLLPRI))
+		return told & (op->events | POLLERR | POLLHUP | POLLNVAL);
+	int64_t holds = transfer_poll(op->fd, op->events);
+
+	if (holds == -EAGAIN)
+		return told & POLLRDHUP & ~op->events ? 0 : -EINTR;
+	return (int)holds;
+}
+
 /* What the result of a poll means to the operation. */
 static int as_polled(const struct op *op, int result)
 {
 	if (op->code == OP_POLL && result > 0)
-		return result & (op->events | POLLERR | POLLHUP | POLLNVAL);
+		return what_holds(op, result);
 	/* A Unix socket that was shut down goes on saying EAGAIN. */
 	if (op->code == OP_ACCEPT && op->phase & READINESS && result > 0 && result & (POLLRDHUP | POLLHUP))
 		return -EINVAL;
