@@ -441,7 +441,8 @@ static void in_child(void (*use)(void))
 		alarm(60);
 		report_fd = ends[1];
 		use();
-		_exit(0);
+		/* No tool looks for leaks here: where everything of the parent's is left over, there are some. */
+		kill(getpid(), SIGKILL);
 	}
 	close(ends[1]);
 	while ((got = read(ends[0], said + size, sizeof(said) - 1 - size)) > 0)
@@ -451,7 +452,8 @@ static void in_child(void (*use)(void))
 	assert_int_equal(waitpid(child, &status, 0), child);
 	if (size)
 		fail_msg("%s", said);
-	assert_int_equal(status, 0);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGKILL);
 }
 
 /* The parent's state */
