@@ -535,7 +535,7 @@ static void run_program(unsigned seed)
 	close(program.pipe[1]);
 }
 
-static unsigned first = 1, programs = 1000;
+static unsigned first = 1, programs;
 
 static void test_programs(void **state)
 {
@@ -550,7 +550,7 @@ int main(int argc, char **argv)
 		TEST(test_programs),
 	};
 
-	programs = (unsigned)test_many(1000);
+	programs = (unsigned)test_many(300);
 	if (argc == 3) {
 		first = (unsigned)strtoul(argv[1], NULL, 10);
 		programs = (unsigned)strtoul(argv[2], NULL, 10);

@@ -2,7 +2,7 @@
 /* Chains of any length: nothing that follows one recurses. Each runs in a task with the smallest stack. */
 #include "harness.h"
 
-#define DEEP 100000
+#define DEEP 20000
 
 typedef async_future *wrap_fn(async_future *inner);
 

@@ -167,6 +167,7 @@ static intptr_t groups(void *arg)
 	error = first_error(error, async_done(task) ? async_error(task) : 0);
 	error = async_group_end(&group, error);
 
+	group = (struct async_group)ASYNC_GROUP_INIT;
 	intptr_t begun = async_group_begin(&group);
 	if (begun)
 		return first_error(error, begun);

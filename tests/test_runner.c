@@ -139,7 +139,7 @@ static intptr_t leave_stubborn(void *arg)
 	return async_sleep(1);
 }
 
-/* A task that swallows its cancellation is asked again, and named when the time is over. */
+/* A task that swallows its cancellation is asked again after the grace, and named when the time is over. */
 static void test_stubborn_tasks(void **state)
 {
 	struct async_options options = test_options();
@@ -147,6 +147,7 @@ static void test_stubborn_tasks(void **state)
 
 	(void)state;
 	options.shutdown_timeout = ASYNC_S;
+	options.shutdown_grace = 100 * ASYNC_MS;
 	open_with(&runner, &options);
 	assert_int_equal(async_runner_run(&runner, leave_stubborn, (void *)3), 0);
 	close_runner(&runner);
