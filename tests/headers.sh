@@ -39,6 +39,14 @@ for source in "$scratch"/*.h.c; do
 done
 compiles "beside others in C11" "${c[@]}" tests/test_headers.c
 
+# Initialisers are macros, which nobody looks at until they are used.
+for name in $(sed -nE 's/^[[:space:]]*#define (ASYNC_[A-Z_]+_INIT|ASYNC_CASE_[A-Z]+)\>.*/\1/p' include/async/*.h | sort -u); do
+	if ! grep -q "\<$name\>" tests/test_headers.c; then
+		echo "not ok - $name is used in test_headers.c"
+		result=1
+	fi
+done
+
 for compiler in "${CXX:-c++}" clang++; do
 	if ! command -v "$compiler" >/dev/null; then
 		echo "skip - headers with $compiler: not installed"

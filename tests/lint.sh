@@ -37,7 +37,7 @@ files()
 		[ -f "$file" ] && printf '%s\n' "$file"
 	done
 }
-mapfile -t c_files < <(files include/**/*.h runtime/**/*.{c,h,S} cli/**/*.{c,h} tests/**/*.{c,h} examples/**/*.{c,h})
+mapfile -t c_files < <(files include/**/*.{h,hpp} runtime/**/*.{c,h,S} cli/**/*.{c,h} tests/**/*.{c,cc,h} examples/**/*.{c,h})
 mapfile -t scripts < <(files tests/**/*.sh mk/*.sh .ci/run completions/*.bash)
 mapfile -t other < <(files Makefile mk/*.mk share/**/*.py man/* completions/* .gitignore .editorconfig .clang-format \
 	runtime/libasync.map runtime/async.pc.in)
@@ -104,6 +104,13 @@ while IFS= read -r line; do
 	fail "$line: a descriptor of the library's own comes from base/own_fd.h"
 done < <(grep -nE 'F_DUPFD|SYS_pidfd_open,|SYS_(openat|open|socket|eventfd2|pipe2|memfd_create)\>' runtime/*/*.[ch] |
 	grep -v '^runtime/base/own_fd.c')
+
+### Functions of the user's are called within FENCED: an exception goes no further
+
+while IFS= read -r line; do
+	fail "$line: a function of the user's is called within FENCED, see context/exceptions.h"
+done < <(grep -nE '(->|\.)(fn|process_fn|destroy|drop|compare|initializer)\(|ops\.(submit|cancel|shutdown|free|workers)\(|\<(predicate|handler)\(|^[[:space:]]*(fn|destroy)\(' \
+	runtime/*/*.[ch] | grep -vE 'FENCED(_VALUE)?\(')
 
 ### The command is a user like any other, and a tool: <async/layout.h> is no part of <async.h>
 

@@ -7,7 +7,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 shopt -s nullglob
 
-: "${O:=build}" "${CC:=cc}" "${ASYNCCTL:=$PWD/$O/asyncctl}"
+: "${O:=build}" "${CC:=cc}" "${CXX:=c++}" "${ASYNCCTL:=$PWD/$O/asyncctl}"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 result=0
@@ -148,16 +148,22 @@ sed -n '/^```c$/,/^```$/p' README.md | sed '/^```/d' >"$scratch/example-README-1
 libs=(-pthread -lm)
 nm "$O/libasync.a" | grep -q ' U io_uring_' && libs+=(-luring)
 
-programs=("$scratch"/example-*.c)
+# A program in C++ says so by what it includes.
+for source in "$scratch"/example-*.c; do
+	grep -q '^#include <.*\.hpp>' "$source" && mv "$source" "$source"c
+done
+programs=("$scratch"/example-*.c "$scratch"/example-*.cc)
 for source in "${programs[@]}"; do
 	name=${source##*/example-}
-	name="example ${name%.c}"
-	if ! log=$("$CC" -std=gnu11 -Wall -Wextra -Werror -Iinclude "$source" "$O/libasync.a" "${libs[@]}" \
-		-o "${source%.c}" 2>&1); then
+	name="example ${name%.c*}"
+	compiler=("$CC" -std=gnu11)
+	[ "${source##*.}" = cc ] && compiler=("$CXX" -std=c++11)
+	if ! log=$("${compiler[@]}" -Wall -Wextra -Werror -Iinclude "$source" "$O/libasync.a" "${libs[@]}" \
+		-o "${source%.c*}" 2>&1); then
 		tell "$name" 1 "$log"
 		continue
 	fi
-	log=$(timeout 10 "${source%.c}" 2>&1 </dev/null)
+	log=$(timeout 10 "${source%.c*}" 2>&1 </dev/null)
 	tell "$name" $? "$log"
 done
 for page in man/*.3; do

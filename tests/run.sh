@@ -174,7 +174,7 @@ for script in tests/cli/*.sh; do
 done
 # These look at files that no variant changes.
 if [ "$TEST_TOOL" = native ]; then
-	for script in tests/headers.sh tests/man.sh tests/models.sh tests/sanitizers.sh; do
+	for script in tests/headers.sh tests/man.sh tests/models.sh tests/sanitizers.sh tests/cxx.sh; do
 		[ -f "$script" ] && job results "$(basename "$script" .sh)" bash "$script"
 	done
 fi

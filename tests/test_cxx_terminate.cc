@@ -181,6 +181,45 @@ intptr_t destroy(void *)
 	return async_await(task);
 }
 
+intptr_t callback_destroy(void *)
+{
+	async_call_options options = ASYNC_CALL_OPTIONS_INIT;
+	async_handle *handle;
+
+	options.destroy = callback;
+	if (async_loop_call_later_with(running(), ASYNC_S, callback, nullptr, &options, &handle) == 0)
+		async_handle_cancel(handle);
+	return 0;
+}
+
+intptr_t refused_callback_destroy(void *)
+{
+	async_call_options options = ASYNC_CALL_OPTIONS_INIT;
+
+	options.destroy = callback;
+	return async_loop_call_soon_with(running(), nullptr, nullptr, &options, nullptr);
+}
+
+intptr_t done_callback_destroy(void *)
+{
+	async_call_options options = ASYNC_CALL_OPTIONS_INIT;
+	async_future *future = async_future_new(nullptr, nullptr);
+
+	options.destroy = callback;
+	if (async_add_done_callback_with(future, done_callback_fn, nullptr, &options) == 0)
+		async_remove_done_callback(future, done_callback_fn, nullptr);
+	return 0;
+}
+
+intptr_t refused_done_callback_destroy(void *)
+{
+	async_call_options options = ASYNC_CALL_OPTIONS_INIT;
+	async_future *future = async_future_new(nullptr, nullptr);
+
+	options.destroy = callback;
+	return async_add_done_callback_with(future, nullptr, nullptr, &options);
+}
+
 intptr_t group_destroy(void *)
 {
 	async_task_options options = ASYNC_TASK_OPTIONS_INIT;
@@ -502,6 +541,10 @@ int main()
 		TEST(error_handler),
 		TEST(destroy),
 		TEST(refused_destroy),
+		TEST(callback_destroy),
+		TEST(refused_callback_destroy),
+		TEST(done_callback_destroy),
+		TEST(refused_done_callback_destroy),
 		TEST(group_destroy),
 		TEST(concurrent_destroy),
 		TEST(concurrent_body),

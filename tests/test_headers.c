@@ -36,6 +36,7 @@ size_t initialisers(void)
 	SIZED(async_options, ASYNC_OPTIONS_INIT);
 	SIZED(async_task_options, ASYNC_TASK_OPTIONS_INIT);
 	SIZED(async_job_options, ASYNC_JOB_OPTIONS_INIT);
+	SIZED(async_call_options, ASYNC_CALL_OPTIONS_INIT);
 	SIZED(async_thread_pool_options, ASYNC_THREAD_POOL_OPTIONS_INIT);
 	SIZED(async_process_pool_options, ASYNC_PROCESS_POOL_OPTIONS_INIT);
 	SIZED(async_process_options, ASYNC_PROCESS_OPTIONS_INIT);

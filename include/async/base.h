@@ -93,7 +93,7 @@ struct async_call_options {
 	async_destroy *destroy; /* gets the argument if the call is never made */
 };
 
-#define ASYNC_CALL_OPTIONS_INIT {.size = sizeof(struct async_call_options)}
+#define ASYNC_CALL_OPTIONS_INIT ASYNC_INIT_SIZE(struct async_call_options)
 
 ASYNC_BEGIN_DECLS
 

@@ -59,7 +59,7 @@ int async_add_done_callback_with(async_future *future, async_done_callback *fn, 
 	struct done_callback *callback = error ? NULL : mem_alloc(sizeof(*callback));
 	if (!callback) {
 		if (options.destroy)
-			options.destroy(arg);
+			FENCED(options.destroy(arg));
 		return error ? error : -ENOMEM;
 	}
 	*callback = (struct done_callback){
@@ -104,7 +104,7 @@ int async_remove_done_callback(async_future *future, async_done_callback *fn, vo
 
 		locals_unref(callback->locals);
 		if (callback->destroy)
-			callback->destroy(arg);
+			FENCED(callback->destroy(arg));
 		mem_free(callback);
 		future_release(future);
 		removed++;

@@ -48,7 +48,7 @@ static void destroy_arg(async_handle *handle)
 
 	handle->destroy = NULL;
 	if (destroy)
-		destroy(handle->arg);
+		FENCED(destroy(handle->arg));
 }
 
 static void handle_unref(async_handle *handle)
@@ -110,7 +110,7 @@ static int get_options(const struct async_call_options *given, struct async_call
 static int failed(int error, const struct async_call_options *options, void *arg)
 {
 	if (options->destroy)
-		options->destroy(arg);
+		FENCED(options->destroy(arg));
 	return error;
 }
 

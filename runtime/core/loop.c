@@ -68,12 +68,14 @@ void loop_notify(struct async_loop *loop)
 	atomic_fetch_add(&loop->notifying, 1);
 	switch (atomic_exchange(&loop->wake_state, LOOP_NOTIFIED)) {
 	case LOOP_ASLEEP:
+		order_acquire(&loop->reactor);
 		reactor_wake(loop->reactor);
 		break;
 	case LOOP_DOZING:
 		futex_wake(&loop->wake_state, 1);
 		break;
 	}
+	order_release(&loop->notifying);
 	atomic_fetch_sub(&loop->notifying, 1);
 }
 
@@ -90,6 +92,7 @@ int loop_reactor(struct async_loop *loop, struct reactor **ret_reactor)
 
 		if (error)
 			return error;
+		order_release(&loop->reactor);
 	}
 	*ret_reactor = loop->reactor;
 	return 0;
@@ -185,6 +188,7 @@ static void stop_notifying(struct async_loop *loop)
 	atomic_exchange(&loop->wake_state, LOOP_NOTIFIED);
 	while (atomic_load(&loop->notifying) > 0)
 		sched_yield();
+	order_acquire(&loop->notifying);
 }
 
 void loop_begin_end(struct async_loop *loop)
