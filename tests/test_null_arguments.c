@@ -120,6 +120,7 @@ static void tasks_and_futures(void)
 	GIVES(async_future_loop(NULL), NULL);
 	async_future *future = async_future_new(NULL, NULL);
 	REFUSED(async_add_done_callback(future, NULL, NULL));
+	REFUSED(async_add_done_callback_with(NULL, on_done, NULL, NULL));
 	REFUSED(async_add_done_callback_with(future, NULL, NULL, NULL));
 	GIVES(async_remove_done_callback(future, NULL, NULL), 0);
 	async_cancel(future, NULL);
@@ -149,12 +150,13 @@ static void loops(void)
 	REFUSED(async_loop_call_soon_threadsafe(loop, NULL, NULL));
 	REFUSED(async_loop_call_soon_with(loop, NULL, NULL, NULL, NULL));
 	REFUSED(async_loop_call_later_with(loop, 0, NULL, NULL, NULL, NULL));
-	REFUSED(async_loop_call_later_with(NULL, 0, callback, NULL, NULL, NULL));
 	REFUSED(async_loop_call_at_with(loop, 0, NULL, NULL, NULL, NULL));
 	REFUSED(async_loop_call_soon_threadsafe_with(NULL, callback, NULL, NULL));
-	REFUSED(async_handle_new_with(loop, callback, NULL, NULL, NULL));
+	REFUSED(async_loop_call_soon_threadsafe_with(loop, NULL, NULL, NULL));
 	REFUSED(async_handle_new(loop, callback, NULL, NULL));
 	REFUSED(async_handle_new(loop, NULL, NULL, &(async_handle *){NULL}));
+	REFUSED(async_handle_new_with(loop, callback, NULL, NULL, NULL));
+	REFUSED(async_handle_new_with(loop, NULL, NULL, NULL, &(async_handle *){NULL}));
 	REFUSED(async_handle_post(NULL));
 	async_handle_cancel(NULL);
 	GIVES(async_handle_cancelled(NULL), false);
