@@ -86,7 +86,8 @@ context_swap_asm:
 
 	.section .note.GNU-stack, "", @progbits
 
-	/* IBT, so that the linker leaves it on: this file branches indirectly to functions of C only. Not SHSTK: the processor's shadow stack would still be that of the stack that was left. */
+	/* IBT, so that the linker leaves it on: this file branches indirectly to functions of C only. Not SHSTK: the
+	 * processor's shadow stack would still be that of the stack that was left. */
 	.section .note.gnu.property, "a", @note
 	.p2align 3
 	.long	4, 16, 5		/* sizes of name and properties, NT_GNU_PROPERTY_TYPE_0 */
