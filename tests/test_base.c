@@ -7,6 +7,7 @@
 
 #include "base/fault.h"
 #include "base/heap.h"
+#include "base/instrument.h"
 #include "base/list.h"
 #include "base/memory.h"
 #include "base/slab.h"
@@ -430,11 +431,11 @@ static void memory_is_what_it_says(void **state)
 	numbers[9] = 9;
 	numbers = mem_realloc_array(numbers, 1000, sizeof(*numbers));
 	assert_int_equal(numbers[9], 9);
-#if !defined(WITH_ASAN) && !defined(WITH_TSAN)
-	/* Their allocators end the process instead. */
-	assert_null(mem_realloc_array(numbers, SIZE_MAX / 2, sizeof(*numbers)));
-	assert_null(mem_array(SIZE_MAX / 2, sizeof(*numbers)));
-#endif
+	/* The sanitizers' allocators end the process instead. */
+	if (!instrument_asan() && !instrument_tsan()) {
+		assert_null(mem_realloc_array(numbers, SIZE_MAX / 2, sizeof(*numbers)));
+		assert_null(mem_array(SIZE_MAX / 2, sizeof(*numbers)));
+	}
 	mem_free(zero);
 	mem_free(text);
 	mem_free(numbers);

@@ -237,7 +237,7 @@ static intptr_t gather_too_late(void *arg)
 	async_task *waiter = async_create_task(await_it, async_gather(inner_fs, 1, 0, NULL));
 	fs[0] = async_ref(waiter);
 	outer = async_gather(fs, 1, 0, NULL);
-	give_way(1);
+	give_way(2);
 	async_future_set_result(plain, 5);
 	assert_int_equal(async_cancel(outer, NULL), 1);
 	assert_int_equal(async_await(outer), -ECANCELED);
