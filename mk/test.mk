@@ -28,6 +28,7 @@ ifneq ($(CROSS),)
 ifeq ($(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),)
 $(if $(filter test tests,$(GOALS)),$(info no cmocka found for $(MULTIARCH), so there will be no tests that use it))
 PROGRAM_SRC := $(wildcard tests/model_*.c)
+CXX_PROGRAMS :=
 endif
 endif
 PROGRAMS := $(patsubst %.c,$(O)/%,$(PROGRAM_SRC) $(PROBE_SRC))

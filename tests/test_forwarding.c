@@ -447,7 +447,7 @@ static void a_long_circle_is_refused(void **state)
 
 	(void)state;
 	options.stack_size = ASYNC_STACK_SIZE_MIN;
-	assert_int_equal(run_with(long_circle, (void *)test_many(100000), &options), 0);
+	assert_int_equal(run_with(long_circle, (void *)test_many(20000), &options), 0);
 	assert_int_equal(reports.count, 0);
 }
 
@@ -477,7 +477,7 @@ static void no_circle_is_seen_where_none_is(void **state)
 
 	(void)state;
 	options.stack_size = ASYNC_STACK_SIZE_MIN;
-	assert_int_equal(run_with(ladder, (void *)test_many(100000), &options), 0);
+	assert_int_equal(run_with(ladder, (void *)test_many(20000), &options), 0);
 	assert_int_equal(reports.count, 0);
 }
 

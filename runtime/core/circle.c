@@ -8,9 +8,9 @@
 /* Places where the way divides and that are not done with. Beyond so many a circle is not looked for. */
 #define BRANCHES_MAX 16
 
-/* What every look may follow, and what each switch of the loop adds. */
-#define STEPS_FREE 64
-#define STEPS_PER_SWITCH 4
+/* What every look may follow, so that short circles are always found, and what each switch of the loop adds. */
+#define STEPS_FREE 16
+#define STEPS_PER_SWITCH 2
 
 /* An object whose futures are followed one after the other. */
 struct branch {
@@ -113,6 +113,6 @@ bool circle_found(const struct task *task, async_future *future)
 
 		at = onward ? onward : next(&walk);
 	}
-	loop->circle_steps += steps;
+	loop->circle_steps += steps > STEPS_FREE ? steps - STEPS_FREE : 0;
 	return at == &task->future;
 }

@@ -88,7 +88,7 @@ struct async_loop {
 	async_time waited;             /* real clock */
 	uint32_t service_step;         /* switches between two looks at the clock */
 	uint32_t cancel_mark;          /* the chain that is being cancelled */
-	uint64_t circle_steps;         /* followed in search of circles */
+	uint64_t circle_steps;         /* followed in search of circles, beyond what is free */
 	async_time serviced_at;        /* real clock */
 	async_time trim_at;            /* real clock; FOREVER: nothing to give back */
 	async_time now;                /* its own clock, as it was last read; the virtual one is nothing else */
