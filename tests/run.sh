@@ -55,8 +55,7 @@ export ASAN_OPTIONS="detect_leaks=1:exitcode=99:${ASAN_OPTIONS:-}"
 export UBSAN_OPTIONS="print_stacktrace=1:exitcode=99:${UBSAN_OPTIONS:-}"
 tsan_suppressions=
 [ -f tests/tsan.supp ] && tsan_suppressions="suppressions=$PWD/tests/tsan.supp:"
-# A forked child that is refused by every call may start threads of its own loops.
-export TSAN_OPTIONS="exitcode=99:die_after_fork=0:$tsan_suppressions${TSAN_OPTIONS:-}"
+export TSAN_OPTIONS="exitcode=99:$tsan_suppressions${TSAN_OPTIONS:-}"
 
 # watched PATH DIRECTORY: a program as tests in scripts call it: one path, whatever watches it.
 watched()
