@@ -36,6 +36,7 @@ async_options options()
 
 	made.clock = ASYNC_CLOCK_VIRTUAL;
 	made.debug = true;
+	made.slow_task = 3600 * ASYNC_S;
 	if (kind)
 		made.switch_kind = std::strcmp(kind, "asm") == 0 ? ASYNC_SWITCH_ASM : ASYNC_SWITCH_UCONTEXT;
 	if (backend)
