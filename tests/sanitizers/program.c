@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,10 +241,14 @@ static intptr_t leak(void *arg)
 }
 
 static volatile int shared;
+/* Orders nothing, but the job is not over, and back, before the task has had its turn. */
+static atomic_bool begun;
 
 static intptr_t touch(void *arg)
 {
 	(void)arg;
+	while (!atomic_load_explicit(&begun, memory_order_relaxed))
+		sched_yield();
 	for (int i = 0; i < 1000; i++)
 		shared = shared + 1;
 	return 0;
@@ -256,6 +262,7 @@ static intptr_t race(void *arg)
 	CHECK(async_sleep(0) == 0);
 	for (int i = 0; i < 1000; i++)
 		shared = shared + 1;
+	atomic_store_explicit(&begun, true, memory_order_relaxed);
 	return async_await(job);
 }
 
