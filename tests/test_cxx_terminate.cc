@@ -20,16 +20,25 @@
 
 namespace {
 
-enum { TERMINATED = 42, UNWOUND = 43, CAUGHT = 44, NOT_CALLED = 45 };
+enum outcome : char { DIED, TERMINATED, UNWOUND, CAUGHT, NOT_CALLED };
+int told[2];
+
+/* By a signal, so that no tool looks for leaks: where everything is left as it is, there are some. */
+[[noreturn]] void leave(outcome how)
+{
+	if (write(told[1], &how, 1) == 1)
+		kill(getpid(), SIGKILL);
+	_exit(1);
+}
 
 /* Tells that a frame was unwound. */
 struct witness {
-	~witness() { _exit(UNWOUND); }
+	~witness() { leave(UNWOUND); }
 };
 
 void on_terminate()
 {
-	_exit(std::current_exception() ? TERMINATED : CAUGHT);
+	leave(std::current_exception() ? TERMINATED : CAUGHT);
 }
 
 [[noreturn]] void fail()
@@ -492,7 +501,7 @@ intptr_t in_task(void *fn)
 	try {
 		return reinterpret_cast<async_fn *>(fn)(nullptr);
 	} catch (...) {
-		_exit(CAUGHT);
+		leave(CAUGHT);
 	}
 }
 
@@ -510,16 +519,14 @@ intptr_t in_task(void *fn)
 	try {
 		async_run_with(in_task, reinterpret_cast<void *>(test.fn), &options);
 	} catch (...) {
-		_exit(CAUGHT);
+		leave(CAUGHT);
 	}
-	_exit(NOT_CALLED);
+	leave(NOT_CALLED);
 }
 
-const char *said(int status)
+const char *said(outcome how)
 {
-	if (WIFSIGNALED(status))
-		return strsignal(WTERMSIG(status));
-	switch (WEXITSTATUS(status)) {
+	switch (how) {
 	case UNWOUND:
 		return "frames were unwound";
 	case CAUGHT:
@@ -527,7 +534,7 @@ const char *said(int status)
 	case NOT_CALLED:
 		return "the function was not called";
 	default:
-		return "something else";
+		return "it died of something else";
 	}
 }
 
@@ -582,17 +589,21 @@ int main()
 
 	std::printf("1..%zu\n", sizeof(tests) / sizeof(tests[0]));
 	for (const test &test : tests) {
-		int status;
+		outcome how = DIED;
 
 		std::fflush(stdout);
+		if (pipe(told) < 0)
+			return 1;
 		pid_t child = fork();
 		if (child == 0)
 			call(test);
-		waitpid(child, &status, 0);
-		bool right = WIFEXITED(status) && WEXITSTATUS(status) == TERMINATED;
+		close(told[1]);
+		bool right = read(told[0], &how, 1) == 1 && how == TERMINATED;
+		close(told[0]);
+		waitpid(child, nullptr, 0);
 		std::printf("%s - %s\n", right ? "ok" : "not ok", test.name);
 		if (!right)
-			std::printf("# %s (%d)\n", said(status), status);
+			std::printf("# %s\n", said(how));
 		failed |= !right;
 	}
 	return failed;
