@@ -17,7 +17,9 @@ static const struct {
 	{SYS_write, "write", true},
 	{SYS_pwrite64, "pwrite", true},
 	{SYS_writev, "writev", true},
+#ifdef SYS_accept
 	{SYS_accept, "accept", true},
+#endif
 	{SYS_accept4, "accept4", true},
 	{SYS_connect, "connect", true},
 	{SYS_recvfrom, "recv", true},

@@ -61,13 +61,17 @@ static bool ends_when_stopped(long call)
 #ifdef SYS_epoll_pwait2
 	case SYS_epoll_pwait2:
 #endif
+#ifdef SYS_semop
 	case SYS_semop:
+#endif
 	case SYS_semtimedop:
 	case SYS_rt_sigtimedwait:
 	case SYS_io_getevents:
 	case SYS_io_uring_enter:
 	/* With a limit on the time that a socket may take; whether there is one is not worth asking. */
+#ifdef SYS_accept
 	case SYS_accept:
+#endif
 	case SYS_accept4:
 	case SYS_connect:
 	case SYS_recvfrom:
