@@ -323,14 +323,19 @@ static void open_scope(struct actor *actor, struct scope scope)
 	actor->scopes[actor->open++] = scope;
 }
 
-/* The innermost scope has ended, and has taken back what it asked for itself. */
-static void close_scope(struct actor *actor, int count_before, bool asked)
+/* The innermost scope has ended, and has taken back what it asked for itself. `before`: the requests that it found. */
+static void close_scope(struct actor *actor, int count_before, bool asked, int before)
 {
 	bool told = actor->scopes[--actor->open].told;
+	int count = async_cancelling(actor->task);
 
-	actor->taken_back += count_before - async_cancelling(actor->task);
-	if (asked && !told)
-		actor->told++;
+	actor->taken_back += count_before - count;
+	if (!asked)
+		return;
+	actor->told += !told;
+	/* What was to be told again may have been that. */
+	if (actor->again && untold(actor) > count - before)
+		actor->again = false;
 }
 
 static intptr_t limited(struct actor *actor, unsigned depth)
@@ -345,10 +350,11 @@ static intptr_t limited(struct actor *actor, unsigned depth)
 	int count = async_cancelling(actor->task);
 	bool expired = async_timeout_expired(&scope);
 	intptr_t result = async_timeout_end(&scope, inner);
-	close_scope(actor, count, expired);
+	close_scope(actor, count, expired, before);
 	if (expired && inner == -ECANCELED && async_cancelling(actor->task) <= before)
 		expected = -ETIMEDOUT;
-	if (result != expected && !unsure && !actor->blurred)
+	actor->blurred |= unsure;
+	if (result != expected && !actor->blurred)
 		wrong(actor, "the end of a limit", result, expected);
 	return result;
 }
@@ -373,7 +379,7 @@ static intptr_t group_of_some(struct actor *actor, unsigned depth)
 	intptr_t result = async_group_end(&group, inner);
 	if (waits)
 		actor->scopes[actor->open - 1].told = true;
-	close_scope(actor, async_cancelling(actor->task) + group.cancelled_parent, group.cancelled_parent);
+	close_scope(actor, async_cancelling(actor->task) + group.cancelled_parent, group.cancelled_parent, before);
 	/* While it waited it was told of everything, what it asked for itself included. */
 	bool in_hand = inner == -ECANCELED || (waits && (had || requests(actor) > seen));
 	bool by_others = async_cancelling(actor->task) > before;
@@ -389,7 +395,8 @@ static intptr_t group_of_some(struct actor *actor, unsigned depth)
 	} else if (inner == -ECANCELED) {
 		expected = 0;
 	}
-	if (result != expected && !unsure && !actor->blurred)
+	actor->blurred |= unsure;
+	if (result != expected && !actor->blurred)
 		wrong(actor, "the end of a group", result, expected);
 	return result;
 }
@@ -417,6 +424,9 @@ static intptr_t block(struct actor *actor, unsigned depth)
 
 	for (unsigned i = 1 + pick(3); i > 0; i--) {
 		result = statement(actor, depth);
+		/* Failures are dealt with, or end it. */
+		if (result < 0 && result != -ECANCELED && pick(2))
+			result = 0;
 		if (result != -ECANCELED || !actor->goes_on) {
 			if (result < 0)
 				return result;

@@ -230,6 +230,17 @@ static intptr_t gather_too_late(void *arg)
 	assert_int_equal(async_await(inner), 1);
 	assert_int_equal(async_await(outer), 1);
 
+	/* Who begins to wait for it with a cancellation undelivered is told when it is done. */
+	inner_fs[0] = async_future_new(NULL, NULL);
+	async_ref(inner_fs[0]);
+	inner = async_gather(inner_fs, 1, 0, NULL);
+	async_future_set_result(inner_fs[0], 5);
+	async_release(inner_fs[0]);
+	async_cancel(async_current_task(), NULL);
+	assert_int_equal(async_await(inner), -ECANCELED);
+	assert_int_equal(async_sleep(0), 0);
+	assert_int_equal(async_uncancel(async_current_task()), 0);
+
 	/* Below a task it is the task that is cancelled. */
 	async_release(plain);
 	plain = async_future_new(NULL, NULL);

@@ -451,9 +451,36 @@ static intptr_t fails_at_once_in_a_clean_up(void *arg)
 	return async_sleep(1);
 }
 
+static intptr_t inner_fails(void *arg)
+{
+	struct async_group inner = ASYNC_GROUP_INIT;
+
+	begin(&inner);
+	async_group_create_task(&inner, give_at_once, (void *)-EIO);
+	assert_int_equal(async_group_cancel(arg), 1);
+	assert_int_equal(async_group_end(&inner, async_sleep(ASYNC_FOREVER)), -EIO);
+	return 0;
+}
+
+/* What the outer group asked for is in the hand of the inner one, which fails and leaves it to the next wait: it is gone with
+ * the outer one all the same. */
+static intptr_t handed_back_in_a_clean_up(void *arg)
+{
+	struct async_group outer = ASYNC_GROUP_INIT;
+
+	(void)arg;
+	async_cancel(async_current_task(), NULL);
+	assert_int_equal(async_sleep(1), -ECANCELED);
+	begin(&outer);
+	assert_int_equal(async_group_end(&outer, inner_fails(&outer)), 0);
+	assert_int_equal(async_cancelling(async_current_task()), 1);
+	return async_sleep(1);
+}
+
 static void test_older_cancellations(void **state)
 {
 	(void)state;
+	assert_int_equal(run_virtual(handed_back_in_a_clean_up, NULL), 0);
 	assert_int_equal(run_virtual(fails_at_once_in_a_clean_up, NULL), 0);
 	assert_int_equal(run_virtual(group_in_a_clean_up, NULL), 0);
 	for_each_seed(group_in_a_clean_up, 50);

@@ -254,6 +254,7 @@ static intptr_t kept_at_the_end(void *arg)
 		assert_int_equal(async_cancelling(task), 1);
 		if (result != 5) {
 			assert_int_equal(result, -ECANCELED);
+			assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
 			assert_int_equal(read(fds[0], left, sizeof(left)), 5);
 		}
 		async_release(task);

@@ -261,7 +261,7 @@ intptr_t async_group_end(struct async_group *group, intptr_t result)
 	bool cancelled = wait_for_children(group, task) || result == -ECANCELED;
 	group->state = GROUP_ENDED;
 	free_children(group);
-	int left = group->cancelled_parent ? task_take_back(task, group->request) : task->cancels;
+	int left = group->cancelled_parent ? task_take_back(task, group->request, group->cancelling) : task->cancels;
 	bool by_others = left > group->cancelling;
 	if (result < 0 && result != -ECANCELED)
 		add_error(group, result);

@@ -107,8 +107,9 @@ intptr_t async_timeout_end(struct async_timeout *scope, intptr_t result)
 	stop_timer(scope);
 	if (scope->state == TIMEOUT_EXPIRING) {
 		scope->state = TIMEOUT_EXPIRED;
+		int left = task_take_back(task, scope->request, scope->cancelling);
 		/* More requests than at the beginning: somebody else wants it to end, too. */
-		if (task_take_back(task, scope->request) <= scope->cancelling && result == -ECANCELED)
+		if (left <= scope->cancelling && result == -ECANCELED)
 			return -ETIMEDOUT;
 	} else if (scope->state == TIMEOUT_ENTERED) {
 		scope->state = TIMEOUT_EXITED;

@@ -187,11 +187,15 @@ int task_request(struct task *task, const char *reason)
 	return task->undelivered ? task->deliveries + 1 : 0;
 }
 
-int task_take_back(struct task *task, int ticket)
+int task_take_back(struct task *task, int ticket, int before)
 {
 	if (task->undelivered && ticket == task->deliveries + 1)
 		task->undelivered--;
-	return async_uncancel(&task->future);
+	int left = async_uncancel(&task->future), others = left > before ? left - before : 0;
+	/* What comes again may have been this one, after it was delivered. */
+	if (task->undelivered > others)
+		task->undelivered = (uint8_t)others & TASK_UNDELIVERED_MAX;
+	return left;
 }
 
 void task_tell_again(struct task *task)

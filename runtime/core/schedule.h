@@ -163,8 +163,8 @@ static inline int task_cancels_before(const struct task *task)
  * request was delivered by then; if not it never will be, while others that wait with it are.
  */
 int task_request(struct task *task, const char *reason);
-/* Returns the count of requests that are left. */
-int task_take_back(struct task *task, int ticket);
+/* `before`: what task_cancels_before said when the scope began. Returns the count of requests that are left. */
+int task_take_back(struct task *task, int ticket, int before);
 /* For the end of a scope that says something else than the cancellation which it was told of: it comes again from
  * the next wait, and is counted already. */
 void task_tell_again(struct task *task);
