@@ -167,6 +167,8 @@ intptr_t run_virtual(async_fn *fn, void *arg)
 void for_each_seed(async_fn *fn, unsigned count)
 {
 	struct async_options options = test_options();
+	/* ThreadSanitizer's fibres are kept for the next loop while there is another. */
+	async_loop *another = loop_virtual();
 
 	for (unsigned seed = 1; seed <= count; seed++) {
 		options.shuffle_seed = seed;
@@ -177,6 +179,7 @@ void for_each_seed(async_fn *fn, unsigned count)
 		assert_no_reports();
 		forget_notes();
 	}
+	loop_end(another);
 }
 
 void note(const char *format, ...)

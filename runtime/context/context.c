@@ -7,7 +7,7 @@
 #include "context/exceptions.h"
 
 __thread struct sanitizer_fiber *sanitizer_left;
-__thread void *sanitizer_dead_fiber;
+__thread struct tsan_fiber sanitizer_ended;
 
 /* makecontext passes integers: a pointer travels in two halves. */
 static void start_ucontext(unsigned entry_high, unsigned entry_low, unsigned arg_high, unsigned arg_low)

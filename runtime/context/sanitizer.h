@@ -21,12 +21,18 @@
 #define WITH_VALGRIND 1
 #endif
 
+/* What ThreadSanitizer takes for a thread. */
+struct tsan_fiber {
+	void *handle;
+	unsigned uses;
+};
+
 /* What a sanitizer knows of a stack. Written and read only where there is one. */
 struct sanitizer_fiber {
 	void *fake_stack;
 	const void *bottom;
 	size_t size;
-	void *tsan;
+	struct tsan_fiber tsan;
 };
 
 static always_inline bool sanitizer_present(void)
@@ -36,8 +42,15 @@ static always_inline bool sanitizer_present(void)
 
 /* Whose bounds the next arrival learns: a thread's own stack is described by nobody else. */
 extern __thread struct sanitizer_fiber *sanitizer_left;
-/* A fibre can only be destroyed by another one. */
-extern __thread void *sanitizer_dead_fiber;
+/* What has ended is disposed of by who comes next: a fibre cannot be destroyed on itself. */
+extern __thread struct tsan_fiber sanitizer_ended;
+
+/* For a stack that begins, and after it has ended. Making one means clearing most of a megabyte, so each thread keeps
+ * some that have ended. They count as threads of the process: a child that is forked while there are any is not
+ * looked at, and may start none. Hence the last, for a thread that has no loop any more. */
+struct tsan_fiber tsan_fiber_take(void);
+void tsan_fiber_give(struct tsan_fiber fiber);
+void tsan_fibers_drop(void);
 
 /* The next three are called only if a sanitizer is present. */
 
@@ -51,7 +64,7 @@ static inline void sanitizer_fiber_make(struct sanitizer_fiber *fiber, void *bot
 	if (__asan_unpoison_memory_region)
 		__asan_unpoison_memory_region(bottom, size);
 	if (instrument_tsan())
-		fiber->tsan = __tsan_create_fiber(0);
+		fiber->tsan = tsan_fiber_take();
 }
 
 /* Before a stack is left for another one; `returns` is false if it ends. Inlined where the switch is: a function that
@@ -64,11 +77,11 @@ static always_inline void sanitizer_before_switch(struct sanitizer_fiber *from, 
 		__sanitizer_start_switch_fiber(returns ? &from->fake_stack : NULL, to->bottom, to->size);
 	}
 	if (instrument_tsan()) {
-		if (!from->tsan)
-			from->tsan = __tsan_get_current_fiber();
+		if (!from->tsan.handle)
+			from->tsan.handle = __tsan_get_current_fiber();
 		if (!returns)
-			sanitizer_dead_fiber = from->tsan;
-		__tsan_switch_to_fiber(to->tsan, 0);
+			sanitizer_ended = from->tsan;
+		__tsan_switch_to_fiber(to->tsan.handle, 0);
 	}
 }
 
@@ -78,18 +91,18 @@ static always_inline void sanitizer_after_switch(struct sanitizer_fiber *self)
 	if (instrument_asan())
 		__sanitizer_finish_switch_fiber(self ? self->fake_stack : NULL, &sanitizer_left->bottom,
 						&sanitizer_left->size);
-	if (instrument_tsan() && sanitizer_dead_fiber) {
-		__tsan_destroy_fiber(sanitizer_dead_fiber);
-		sanitizer_dead_fiber = NULL;
+	if (instrument_tsan() && sanitizer_ended.handle) {
+		tsan_fiber_give(sanitizer_ended);
+		sanitizer_ended.handle = NULL;
 	}
 }
 
-/* A stack whose owner is abandoned where it waits. */
+/* A stack whose owner is abandoned where it waits: calls are open on its fibre, so nothing else can begin there. */
 static inline void sanitizer_fiber_abandon(struct sanitizer_fiber *fiber)
 {
-	if (instrument_tsan() && fiber && fiber->tsan) {
-		__tsan_destroy_fiber(fiber->tsan);
-		fiber->tsan = NULL;
+	if (instrument_tsan() && fiber && fiber->tsan.handle) {
+		__tsan_destroy_fiber(fiber->tsan.handle);
+		fiber->tsan.handle = NULL;
 	}
 }
 
@@ -97,7 +110,7 @@ static inline void sanitizer_fiber_abandon(struct sanitizer_fiber *fiber)
 static inline void sanitizer_fiber_forget(struct sanitizer_fiber *fiber)
 {
 	if (instrument_tsan() && fiber)
-		fiber->tsan = NULL;
+		fiber->tsan.handle = NULL;
 }
 
 /* A range that holds stacks is coming or going: what frames poisoned there must not outlive it. */

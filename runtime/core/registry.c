@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/instrument.h"
+#include "context/sanitizer.h"
 #include "core/loop.h"
 #include "core/task.h"
 
@@ -106,7 +107,10 @@ void registry_remove(struct async_loop *loop)
 		registry_loops = loop->next_loop;
 	if (loop->next_loop)
 		loop->next_loop->prev_loop = loop->prev_loop;
+	bool last = !registry_loops;
 	unlock_loops();
+	if (last)
+		tsan_fibers_drop();
 }
 
 pid_t registry_thread_id(void)
