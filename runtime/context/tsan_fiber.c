@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The fibres of ThreadSanitizer that a thread keeps for its next stacks. */
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "base/compiler.h"
 #include "context/sanitizer.h"
@@ -10,21 +11,26 @@
  * does not check, and a report that shows many is hard to read. */
 #define USES 64
 
-static __thread struct tsan_fiber kept[KEPT];
-static __thread size_t count;
+/* Not in the thread's static storage, of which a library that is loaded later gets little. */
+static __thread struct kept {
+	size_t count;
+	struct tsan_fiber fibers[KEPT];
+} *kept;
 static pthread_key_t thread_ends;
 static bool have_key;
 
 void tsan_fibers_drop(void)
 {
-	while (count > 0)
-		__tsan_destroy_fiber(kept[--count].handle);
+	while (kept && kept->count > 0)
+		__tsan_destroy_fiber(kept->fibers[--kept->count].handle);
 }
 
 static void on_thread_end(void *unused)
 {
 	(void)unused;
 	tsan_fibers_drop();
+	free(kept);
+	kept = NULL;
 }
 
 static void make_key(void)
@@ -32,12 +38,23 @@ static void make_key(void)
 	have_key = pthread_key_create(&thread_ends, on_thread_end) == 0;
 }
 
+/* NULL: there is no room. */
+static struct kept *room(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, make_key);
+	if (!kept && have_key && (kept = calloc(1, sizeof(*kept))))
+		pthread_setspecific(thread_ends, kept);
+	return kept && kept->count < KEPT ? kept : NULL;
+}
+
 struct tsan_fiber tsan_fiber_take(void)
 {
 	struct tsan_fiber fiber = {0};
 
-	if (count > 0)
-		fiber = kept[--count];
+	if (kept && kept->count > 0)
+		fiber = kept->fibers[--kept->count];
 	else
 		fiber.handle = __tsan_create_fiber(0);
 	fiber.uses++;
@@ -46,13 +63,10 @@ struct tsan_fiber tsan_fiber_take(void)
 
 void tsan_fiber_give(struct tsan_fiber fiber)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct kept *to = fiber.uses < USES ? room() : NULL;
 
-	pthread_once(&once, make_key);
-	if (fiber.uses == USES || count == KEPT || !have_key) {
+	if (to)
+		to->fibers[to->count++] = fiber;
+	else
 		__tsan_destroy_fiber(fiber.handle);
-		return;
-	}
-	kept[count++] = fiber;
-	pthread_setspecific(thread_ends, kept);
 }

@@ -169,5 +169,7 @@ int async_ftruncate(int fd, off_t length)
 
 ssize_t async_getdents(int fd, void *buffer, size_t size)
 {
+	if (!buffer)
+		return -EINVAL;
 	return perform_on(fd, &(struct call){.code = CALL_GETDENTS, .buffer = buffer, .size = size});
 }
