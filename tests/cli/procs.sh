@@ -77,14 +77,16 @@ test_too_many_workers()
 	err_has "--workers: 513 is too many for --mode=procs; expected a whole number from 1 to 512"
 }
 
-# The processes whose stat line has $2 as its field $1, counted from behind the name: 2 is the parent, 3 the group.
+# The processes whose stat line has $2 as its field $1, counted from behind the name: 2 is the parent, 3 the group. One
+# look at all of them, since what a test kills must still be there.
 processes_with()
 {
-	for stat in /proc/[0-9]*/stat; do
-		pid_of=${stat#/proc/}
-		sed 's/.*) //' "$stat" 2>/dev/null | awk -v field="$1" -v value="$2" -v pid="${pid_of%/stat}" \
-			'$field == value && $1 != "Z" { print pid }'
-	done
+	cat /proc/[0-9]*/stat 2>/dev/null | awk -v field="$1" -v value="$2" '{
+		pid = $1
+		sub(/^.*\) /, "")
+		if ($field == value && $1 != "Z")
+			print pid
+	}'
 }
 
 # Processes of the group that this test has given the command.
