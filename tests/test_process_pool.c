@@ -41,7 +41,7 @@ static void assert_echoed(async_executor *executor, const char *bytes, size_t si
 
 static intptr_t payloads(void *arg)
 {
-	const size_t most = test_many(50 << 20);
+	const size_t most = (1 << 20) + test_many(50 << 20);
 	const size_t sizes[] = {0, 1, 7, 4095, 65536, 212992, 1 << 20, most};
 	async_executor *executor = pool_with(1, 0);
 	char *bytes = malloc(most);

@@ -43,7 +43,7 @@ static void give_up(struct uring *u, int err)
 
 	(void)URING("io_uring_register", io_uring_register_sync_cancel(&u->ring, &all));
 	uring_reap(u);
-	io_uring_queue_exit(&u->ring);
+	uring_ring_close(&u->ring);
 	u->refused = err;
 	u->wake_armed = u->cancels_lost = u->cancels_owed = false;
 	uring_fail_all(u, err);
@@ -327,9 +327,6 @@ static bool uring_settle(struct reactor *r, int64_t until)
 	return settle_workers(u, until) && settle_kernel(u, until > least ? until : least);
 }
 
-/* ThreadSanitizer does not see that liburing unmaps a ring, and another may get its addresses. */
-static char ring_memory;
-
 static void uring_close(struct reactor *r)
 {
 	struct uring *u = uring_of(r);
@@ -339,9 +336,8 @@ static void uring_close(struct reactor *r)
 		u->ring.int_flags = 0;
 		u->ring.enter_ring_fd = u->ring.ring_fd;
 	}
-	order_release(&ring_memory);
 	if (!u->refused)
-		io_uring_queue_exit(&u->ring);
+		uring_ring_close(&u->ring);
 	uring_free(u);
 }
 
@@ -381,12 +377,10 @@ int uring_open(const struct reactor_options *options, struct reactor **ret_react
 	u->base.owner = gettid();
 	if (err == 0)
 		err = uring_ring_open(&u->ring, &reason, &features);
-	/* Its addresses may be those of a ring that was unmapped just now. */
-	order_acquire(&ring_memory);
 	if (err == 0 && WAITS_OUTSIDE) {
 		err = uring_fd(&u->base);
 		if (err < 0)
-			io_uring_queue_exit(&u->ring);
+			uring_ring_close(&u->ring);
 	}
 	if (err < 0) {
 		uring_free(u);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "base/fault.h"
+#include "base/instrument.h"
 #include "base/own_fd.h"
 #include "reactor/reactor_impl.h"
 
@@ -76,6 +77,15 @@ static const char *refusal(int err)
 	}
 }
 
+/* ThreadSanitizer does not see that liburing unmaps a ring, and another may get its addresses. */
+static char ring_memory;
+
+void uring_ring_close(struct io_uring *ring)
+{
+	order_release(&ring_memory);
+	io_uring_queue_exit(ring);
+}
+
 /* liburing opens it under the lowest number that is free. */
 static int lift(struct io_uring *ring)
 {
@@ -84,7 +94,7 @@ static int lift(struct io_uring *ring)
 		return 0;
 	int err = ring->ring_fd;
 
-	io_uring_queue_exit(ring);
+	uring_ring_close(ring);
 	return err;
 }
 
@@ -101,6 +111,7 @@ static int setup(struct io_uring *ring, const char **ret_features)
 		err = URING("io_uring_setup", io_uring_queue_init_params(SQ_ENTRIES, ring, &params));
 		*ret_features = setups[i].features;
 	}
+	order_acquire(&ring_memory);
 	return err < 0 ? err : lift(ring);
 }
 
@@ -165,7 +176,7 @@ int uring_ring_open(struct io_uring *ring, const char **ret_reason, const char *
 
 		if (text) {
 			*ret_reason = text;
-			io_uring_queue_exit(ring);
+			uring_ring_close(ring);
 			return -ENOSYS;
 		}
 		atomic_store_explicit(&complete, true, memory_order_relaxed);
@@ -178,7 +189,7 @@ int uring_ring_open(struct io_uring *ring, const char **ret_reason, const char *
 	else if ((err = try_to_enter(ring)) < 0)
 		*ret_reason = "io_uring_enter is refused: a seccomp filter of the container";
 	if (err < 0)
-		io_uring_queue_exit(ring);
+		uring_ring_close(ring);
 	return err;
 }
 
@@ -187,7 +198,7 @@ static void probe_once(void)
 	struct io_uring ring;
 
 	if (uring_ring_open(&ring, &reason, &features) == 0)
-		io_uring_queue_exit(&ring);
+		uring_ring_close(&ring);
 	else
 		features = "";
 }

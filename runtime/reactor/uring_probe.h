@@ -17,6 +17,7 @@
 /* Sets up a ring that has all that the backend needs, for the calling thread. 0 or -errno; then `*ret_reason`
  * says why not. `*ret_features` says what was got. */
 int uring_ring_open(struct io_uring *ring, const char **ret_reason, const char **ret_features);
+void uring_ring_close(struct io_uring *ring);
 
 /* Whether the kernel knows it. Once a ring has been opened. */
 bool uring_has_opcode(int opcode);
