@@ -187,6 +187,9 @@ static void leaving_a_thread_is_named(void **state)
 		char said[1000] = "";
 		int status;
 
+		/* ThreadSanitizer takes pthread_exit on a stack of another fibre for a fault of its own. */
+		if (cases[i].leave == exit_from_a_task && under_tool("tsan"))
+			continue;
 		stderr_capture();
 		pid_t child = fork();
 		if (child == 0) {
