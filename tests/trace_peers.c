@@ -64,9 +64,14 @@ int look(const struct async_trace_record *record, void *arg)
 
 void forget_seen(void)
 {
-	free(seen.tracks);
-	seen = (struct seen){.tracks = calloc(TRACKS_MAX, sizeof(*seen.tracks))};
-	assert_non_null(seen.tracks);
+	struct track *tracks = seen.tracks;
+
+	if (!tracks)
+		tracks = calloc(TRACKS_MAX, sizeof(*tracks));
+	assert_non_null(tracks);
+	/* They are large, so only those that were used are cleared. */
+	memset(tracks, 0, (seen.count + 1) * sizeof(*tracks));
+	seen = (struct seen){.tracks = tracks};
 }
 
 void read_all(void)

@@ -12,6 +12,8 @@
 
 static struct row *rows; /* all free between two readings */
 static size_t used;
+/* A bit for each place that has a row: most of the table's memory is never touched. */
+static uint64_t taken[PLACES / 64];
 
 int rows_prepare(void)
 {
@@ -34,6 +36,14 @@ struct row *rows_find(uint64_t key)
 	return &rows[place];
 }
 
+static void mark(const struct row *row, bool has_row)
+{
+	size_t place = (size_t)(row - rows);
+	uint64_t bit = (uint64_t)1 << (place % 64);
+
+	taken[place / 64] = has_row ? taken[place / 64] | bit : taken[place / 64] & ~bit;
+}
+
 struct row *rows_add(uint64_t key)
 {
 	struct row *row = rows_find(key);
@@ -43,6 +53,7 @@ struct row *rows_add(uint64_t key)
 	if (used == ROWS_MAX)
 		return NULL;
 	used++;
+	mark(row, true);
 	*row = (struct row){.key = key, .state = STATE_NONE};
 	return row;
 }
@@ -61,20 +72,29 @@ void rows_remove(struct row *row)
 		}
 	}
 	rows[hole].key = 0;
+	mark(&rows[hole], false);
 	used--;
 }
 
 struct row *rows_next(struct row *row)
 {
-	for (row = row ? row + 1 : rows; row < rows + PLACES; row++)
-		if (row->key)
-			return row;
+	size_t place = row ? (size_t)(row - rows) + 1 : 0;
+
+	for (size_t word = place / 64; word < PLACES / 64; word++) {
+		uint64_t bits = taken[word];
+
+		if (word == place / 64)
+			bits &= ~(uint64_t)0 << (place % 64);
+		if (bits)
+			return &rows[word * 64 + (size_t)__builtin_ctzll(bits)];
+	}
 	return NULL;
 }
 
 void rows_clear(void)
 {
 	used = 0;
+	memset(taken, 0, sizeof(taken));
 	if (SYS("madvise", madvise(rows, PLACES * sizeof(*rows), MADV_DONTNEED)) < 0)
 		memset(rows, 0, PLACES * sizeof(*rows));
 }
