@@ -155,11 +155,10 @@ static void arm_wake(struct uring *u)
  * valgrind does not know that io_uring_enter blocks, and would let no other thread run; ThreadSanitizer holds signals
  * back until a call that it knows. For them we wait outside of it.
  */
-#ifdef BUFFER_TSAN
-#define WAITS_OUTSIDE true
-#else
-#define WAITS_OUTSIDE RUNNING_ON_VALGRIND
-#endif
+static inline bool waits_outside(void)
+{
+	return instrument_tsan() || RUNNING_ON_VALGRIND;
+}
 
 static int wait_outside(struct uring *u, int64_t timeout)
 {
@@ -191,7 +190,7 @@ static int enter(struct uring *u, int64_t timeout)
 
 	if (u->refused)
 		return wait_without_ring(u, timeout);
-	if (timeout != 0 && WAITS_OUTSIDE) {
+	if (timeout != 0 && waits_outside()) {
 		err = wait_outside(u, timeout);
 	} else if (timeout == 0) {
 		if (io_uring_sq_ready(&u->ring))
@@ -377,7 +376,7 @@ int uring_open(const struct reactor_options *options, struct reactor **ret_react
 	u->base.owner = gettid();
 	if (err == 0)
 		err = uring_ring_open(&u->ring, &reason, &features);
-	if (err == 0 && WAITS_OUTSIDE) {
+	if (err == 0 && waits_outside()) {
 		err = uring_fd(&u->base);
 		if (err < 0)
 			uring_ring_close(&u->ring);
