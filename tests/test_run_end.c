@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -133,8 +134,13 @@ static intptr_t leave_job(void *arg)
 
 static void a_job_is_left_behind(void **state)
 {
+	/* By what the library reads such things with, if the machine has that. */
+	void *libdw = dlopen("libdw.so.1", RTLD_LAZY);
+
 	(void)state;
-	run_and_leave(leave_job, 1, "the job hold (");
+	run_and_leave(leave_job, 1, libdw ? "the job hold (tests/test_run_end.c:" : "the job hold (");
+	if (libdw)
+		dlclose(libdw);
 }
 
 static intptr_t in_thread_of(void *arg)

@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <elfutils/libdwfl.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include "base/fault.h"
 #include "base/own_fd.h"
 #include "introspect/locate.h"
+#include "introspect/source.h"
 
 #define FUNCTIONS(each) \
 	each(begin) each(end) each(report_begin) each(report_end) each(linux_proc_report) each(linux_proc_find_elf) \
@@ -28,9 +30,9 @@
 static struct {
 	FUNCTIONS(MEMBER)
 } dw;
+static Dwfl_Callbacks callbacks;
 
-/* Only the watchdog's thread comes here. */
-static bool load(void)
+static bool load_now(void)
 {
 	static void *library;
 	bool complete = true;
@@ -42,11 +44,55 @@ static bool load(void)
 		return false;
 #define FETCH(name) complete &= (dw.name = (__typeof__(dw.name))dlsym(library, "dwfl_" #name)) != NULL;
 	FUNCTIONS(FETCH)
-	if (complete)
+	if (complete) {
+		callbacks.find_elf = dw.linux_proc_find_elf;
+		callbacks.find_debuginfo = dw.build_id_find_debuginfo;
 		return true;
+	}
 	dlclose(library);
 	library = NULL;
 	return false;
+}
+
+static bool load(void)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+	pthread_mutex_lock(&mutex);
+	bool loaded = load_now();
+	pthread_mutex_unlock(&mutex);
+	return loaded;
+}
+
+/* This process, with what it has loaded; NULL. */
+static Dwfl *look_at_self(void)
+{
+	Dwfl *dwfl = load() ? dw.begin(&callbacks) : NULL;
+
+	if (!dwfl)
+		return NULL;
+	dw.report_begin(dwfl);
+	if (dw.linux_proc_report(dwfl, getpid()) == 0 && dw.report_end(dwfl, NULL, NULL) == 0)
+		return dwfl;
+	dw.end(dwfl);
+	return NULL;
+}
+
+/* "file:line", as the compiler was called. False: not known. */
+static bool find_source(Dwfl_Module *module, Dwarf_Addr address, char *buffer, size_t size)
+{
+	Dwfl_Line *line = module ? dw.module_getsrc(module, address) : NULL;
+	int number = 0;
+	const char *file = line ? dw.lineinfo(line, NULL, &number, NULL, NULL, NULL) : NULL;
+	struct safe_text text;
+
+	if (!file)
+		return false;
+	text_init(&text, buffer, size);
+	text_add_name(&text, file);
+	text_add(&text, ":");
+	text_add_number(&text, (uint64_t)number);
+	return true;
 }
 
 struct walk {
@@ -143,22 +189,11 @@ static int add_frame(Dwfl_Frame *frame, void *arg)
 	/* A return address may lie behind the end of the function that called. */
 	Dwarf_Addr within = pc - (interrupted ? 0 : 1);
 	Dwfl_Module *module = dw.addrmodule(walk->dwfl, within);
-	const char *name = module ? dw.module_addrname(module, within) : NULL, *file = NULL;
-	Dwfl_Line *line = module ? dw.module_getsrc(module, within) : NULL;
-	struct safe_text where;
+	const char *name = module ? dw.module_addrname(module, within) : NULL;
 	char buffer[300];
-	int number = 0;
 
-	if (line)
-		file = dw.lineinfo(line, NULL, &number, NULL, NULL, NULL);
-	if (file) {
-		text_init(&where, buffer, sizeof(buffer));
-		text_add_name(&where, file);
-		text_add(&where, ":");
-		text_add_number(&where, (uint64_t)number);
-	} else {
+	if (!find_source(module, within, buffer, sizeof(buffer)))
 		locate_code((const void *)(uintptr_t)within, buffer, sizeof(buffer));
-	}
 	walk->outermost = begins_a_stack(name);
 	backtrace_add_frame(walk->text, walk->frames++, name ? name : "?", buffer);
 	return DWARF_CB_OK;
@@ -173,17 +208,11 @@ static const Dwfl_Thread_Callbacks thread_callbacks = {
 
 static bool walk_by_dwarf(struct walk *walk, enum backtrace_end *ret_end)
 {
-	if (!load())
-		return false;
-	Dwfl_Callbacks callbacks = {.find_elf = dw.linux_proc_find_elf,
-				    .find_debuginfo = dw.build_id_find_debuginfo};
-	walk->dwfl = dw.begin(&callbacks);
+	walk->dwfl = look_at_self();
 	if (!walk->dwfl)
 		return false;
-	dw.report_begin(walk->dwfl);
 	*ret_end = BACKTRACE_CUT;
-	if (dw.linux_proc_report(walk->dwfl, getpid()) == 0 && dw.report_end(walk->dwfl, NULL, NULL) == 0 &&
-	    dw.attach_state(walk->dwfl, NULL, getpid(), &thread_callbacks, walk) &&
+	if (dw.attach_state(walk->dwfl, NULL, getpid(), &thread_callbacks, walk) &&
 	    dw.getthread_frames(walk->dwfl, walk->thread, add_frame, walk) == 0 && walk->outermost)
 		*ret_end = BACKTRACE_WHOLE;
 	dw.end(walk->dwfl);
@@ -202,12 +231,33 @@ bool backtrace_by_dwarf(const struct capture *capture, pid_t thread, struct safe
 	return found;
 }
 
+bool source_find(const void *address, char *buffer, size_t size)
+{
+	Dwarf_Addr at = (Dwarf_Addr)(uintptr_t)address;
+	bool blocked[3], found = false;
+
+	own_standard_block(blocked);
+	Dwfl *dwfl = look_at_self();
+	if (dwfl) {
+		found = find_source(dw.addrmodule(dwfl, at), at, buffer, size);
+		dw.end(dwfl);
+	}
+	own_standard_unblock(blocked);
+	return found;
+}
+
 #else
 
 bool backtrace_by_dwarf(const struct capture *capture, pid_t thread, struct safe_text *text,
 			enum backtrace_end *ret_end)
 {
 	(void)capture, (void)thread, (void)text, (void)ret_end;
+	return false;
+}
+
+bool source_find(const void *address, char *buffer, size_t size)
+{
+	(void)address, (void)buffer, (void)size;
 	return false;
 }
 

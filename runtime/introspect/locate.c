@@ -15,6 +15,7 @@
 #include "core/loop.h"
 #include "introspect/peek.h"
 #include "introspect/safe_text.h"
+#include "introspect/source.h"
 #include "introspect/symbol.h"
 
 /* A line of /proc/self/maps, read piece by piece: a path can be longer than a handler's stack should be used for. */
@@ -143,7 +144,7 @@ const char *locate_function(const void *address, char *buffer, size_t size)
 {
 	struct mapping mapping;
 	struct safe_text text;
-	char name[128];
+	char name[128], source[160];
 	uintptr_t base;
 
 	if (!look_up(address, &mapping, &base) ||
@@ -152,6 +153,10 @@ const char *locate_function(const void *address, char *buffer, size_t size)
 	text_init(&text, buffer, size);
 	text_add_name(&text, name);
 	text_add(&text, " (");
+	if (source_find(address, source, sizeof(source))) {
+		text_add(&text, source);
+		text_add(&text, ", ");
+	}
 	add_place(&text, &mapping, (uintptr_t)address - base);
 	text_add(&text, ")");
 	return buffer;

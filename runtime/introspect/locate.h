@@ -8,7 +8,8 @@
 
 /* Returns `text`; the bare address if it is in no file. */
 const char *locate_code(const void *address, char *text, size_t size);
-/* The same with the name of the function before it, where that is known: `work (binary+0x1234)`. Not in a handler. */
+/* The same with the function, the file and the line before it, as far as they are known: `work (work.c:12,
+ * binary+0x1234)`. Not in a handler. */
 const char *locate_function(const void *address, char *text, size_t size);
 
 #endif
