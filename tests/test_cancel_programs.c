@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random programs of everything that waits, nested and cancelled at random moments on the virtual clock, against one rule:
- * each request for a cancellation is delivered once, or withdrawn, or still stands when the task ends; several that
- * come before a delivery are one delivery.
+ * Random programs of everything that waits, nested and cancelled at random moments on the virtual clock, against one
+ * rule: each request for a cancellation is delivered once, or withdrawn, or still stands when the task ends; several
+ * that come before a delivery are one delivery.
  *
- * What is known of each task is how many requests it has had: its count, and what was taken back. Each wait is checked when
- * it returns. It may say -ECANCELED only if something was requested since that was last told, and if it suspended it must.
- * What a scope makes of what was handed to it follows from the counts at its beginning and its end.
+ * What is known of each task is how many requests it has had: its count, and what was taken back. Each wait is checked
+ * when it returns. It may say -ECANCELED only if something was requested since that was last told, and if it suspended
+ * it must. What a scope makes of what was handed to it follows from the counts at its beginning and its end.
  * A program in which a request is lost does not end, either.
  *
  *     test_cancel_programs FIRST COUNT    runs the programs with these seeds

@@ -146,8 +146,8 @@ void exceptions_fly_across_a_wait()
 	CHECK(failure::alive == 0);
 }
 
-/* A task that a handler creates has nothing to do with what is handled, eager or not; callbacks and the loop's caller have
- * their own too. */
+/* A task that a handler creates has nothing to do with what is handled, eager or not; callbacks and the loop's caller
+ * have their own too. */
 
 bool callback_saw_one;
 

@@ -376,7 +376,8 @@ void fail_instead(async_job *)
 
 int submit(void *, async_job *first, size_t)
 {
-	/* A choice between functions: gcc's code for ThreadSanitizer forgets that a branch which only throws may throw. */
+	/* A choice between functions: gcc's code for ThreadSanitizer forgets that a branch which only throws may
+	 * throw. */
 	void (*const run)(async_job *) = throwing == SUBMIT ? fail_instead : async_job_run;
 
 	if (throwing != CANCEL)

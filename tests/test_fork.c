@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A child that was forked while a loop exists. Every public function is in this file, `make lint` sees to it: either it is
- * called there and has to be refused, or it stands below with the reason why it need not be.
+ * A child that was forked while a loop exists. Every public function is in this file, `make lint` sees to it: either it
+ * is called there and has to be refused, or it stands below with the reason why it need not be.
  */
 #include "harness.h"
 

@@ -462,8 +462,8 @@ static intptr_t inner_fails(void *arg)
 	return 0;
 }
 
-/* What the outer group asked for is in the hand of the inner one, which fails and leaves it to the next wait: it is gone with
- * the outer one all the same. */
+/* What the outer group asked for is in the hand of the inner one, which fails and leaves it to the next wait: it is
+ * gone with the outer one all the same. */
 static intptr_t handed_back_in_a_clean_up(void *arg)
 {
 	struct async_group outer = ASYNC_GROUP_INIT;

@@ -100,7 +100,8 @@ static struct async_options impatient(enum async_clock clock)
 	return options;
 }
 
-/* Runs it on both clocks and with either kind of default executor; `held` of what it begins is still there afterwards. */
+/* Runs it on both clocks and with either kind of default executor; `held` of what it begins is still there
+ * afterwards. */
 static void run_and_leave(async_fn *fn, int held, const char *named)
 {
 	for (int i = 0; i < 4; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call on each kind of descriptor in each state in which it must wait: it waits without asking the kernel again and
- * again, completes once the state has changed, and can be cancelled and ended by a close.
+ * Each call on each kind of descriptor in each state in which it must wait: it waits without asking the kernel again
+ * and again, completes once the state has changed, and can be cancelled and ended by a close.
  */
 #include "io_peers.h"
 
@@ -22,8 +22,8 @@
 #define WINDOW (100 * ASYNC_MS)
 /* A call that is tried again at once makes thousands in that time; one that looks after pauses some fifty. */
 #define CALLS_MAX 120
-/* The kernel itself tries so often before a thread of its own waits. That is one call of ours, except under the tools for
- * which the loop waits outside of io_uring_enter: there each of them is two. */
+/* The kernel itself tries so often before a thread of its own waits. That is one call of ours, except under the tools
+ * for which the loop waits outside of io_uring_enter: there each of them is two. */
 #define KERNEL_TRIES 128
 
 /* What a row is about. `fd` is what waits. */

@@ -2,8 +2,8 @@
 /*
  * For C++11 and later: what <async.h> asks a C++ programmer to do by hand.
  *
- * A task can be any callable, with what it has captured. What has to be released, ended or closed is, when it goes out of
- * scope. Spans of time may be durations of <chrono>. All else is as in C, results too: a value, or a negative errno.
+ * A task can be any callable, with what it has captured. What has to be released, ended or closed is, when it goes out
+ * of scope. Spans of time may be durations of <chrono>. All else is as in C, results too: a value, or a negative errno.
  *
  *     async::task_group group;
  *     for (const std::string &url : urls)
@@ -99,8 +99,8 @@ template <typename F> typename stored<F>::type *store(F &&fn)
 	return new (std::nothrow) typename stored<F>::type(std::forward<F>(fn));
 }
 
-/* For a destructor that waits, and does not tell: a cancellation that is requested meanwhile is delivered after it, as if it
- * had come then. */
+/* For a destructor that waits, and does not tell: a cancellation that is requested meanwhile is delivered after it, as
+ * if it had come then. */
 class uninterrupted {
 public:
 	uninterrupted() noexcept : self(async_current_task()), before(self ? async_cancelling(self) : 0) {}
@@ -171,8 +171,8 @@ private:
 };
 
 /*
- * Creates a task of a callable, which is moved or copied into it and destroyed when it has returned, or when it is known
- * that it will not be called. It returns nothing, a pointer, or what converts to intptr_t.
+ * Creates a task of a callable, which is moved or copied into it and destroyed when it has returned, or when it is
+ * known that it will not be called. It returns nothing, a pointer, or what converts to intptr_t.
  * `destroy` of the options is not used. Where a loop closes over a task that waits, what the task has on its stack is
  * lost, the callable included: cancel and await tasks first, as async::run does.
  * Returns: as async_create_task, a future that carries the error if there is one.
@@ -273,9 +273,9 @@ private:
 };
 
 /*
- * A scope of time, see async_timeout_begin. Only `end` turns the cancellation that the deadline brought into -ETIMEDOUT;
- * a scope that is left without it keeps the result, whatever it is, and a deadline that has not been noticed is none.
- * async::with_timeout does both.
+ * A scope of time, see async_timeout_begin. Only `end` turns the cancellation that the deadline brought into
+ * -ETIMEDOUT; a scope that is left without it keeps the result, whatever it is, and a deadline that has not been
+ * noticed is none. async::with_timeout does both.
  */
 class timeout {
 public:
@@ -466,8 +466,8 @@ typedef std::unique_ptr<async_stream, detail::deleter> stream;
 typedef std::unique_ptr<async_server, detail::deleter> server;
 typedef std::unique_ptr<async_process, detail::deleter> process;
 
-/* For the last argument of a function that makes what `owner` is to own: async_queue_new(nullptr, async::out(queue)). What
- * it owned before goes; after a failure it is as it was. */
+/* For the last argument of a function that makes what `owner` is to own: async_queue_new(nullptr, async::out(queue)).
+ * What it owned before goes; after a failure it is as it was. */
 template <typename T> detail::out_argument<T> out(std::unique_ptr<T, detail::deleter> &owner) noexcept
 {
 	return detail::out_argument<T>(owner);

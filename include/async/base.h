@@ -39,8 +39,8 @@
 #endif
 
 /*
- * What the initialisers that end in _INIT are made of: a structure that knows its size, and one that is all zero. C++ has
- * other ways to say it, in which no compiler misses the fields that are left out by design.
+ * What the initialisers that end in _INIT are made of: a structure that knows its size, and one that is all zero. C++
+ * has other ways to say it, in which no compiler misses the fields that are left out by design.
  */
 #ifdef __cplusplus
 #define ASYNC_INIT_SIZE(type) \

@@ -4,8 +4,8 @@
  *
  * The loop hands over what one iteration submitted, in one piece. From then on each job is the executor's, until
  * it gives it back in one of four ways: async_job_run, async_job_complete, async_job_skip, or by returning true
- * from `cancel`. Every job must come back, once; the loop waits for it, at its close up to `shutdown_timeout`. Futures, cancellation and
- * what is called when are none of the executor's business.
+ * from `cancel`. Every job must come back, once; the loop waits for it, at its close up to `shutdown_timeout`. Futures,
+ * cancellation and what is called when are none of the executor's business.
  *
  *     static int submit(void *data, async_job *first, size_t count)
  *     {

@@ -30,8 +30,8 @@ ASYNC_BEGIN_DECLS
  * them, reports their failures, waits for jobs and file calls that still run and closes the loop. All of that takes at
  * most `shutdown_timeout`. What has not ended then, a job, a look-up, a file call or a task, is told to the error
  * handler by name and left behind; what it may touch is never freed: its own memory, its thread and the loop's.
- * Returns, whatever is left behind: the result of `fn`; -EINTR (SIGINT cancelled it), -EBUSY (a loop already runs in this thread), -ENOMEM,
- * -EDEADLK (nothing could ever wake a task).
+ * Returns, whatever is left behind: the result of `fn`; -EINTR (SIGINT cancelled it), -EBUSY (a loop already runs in
+ * this thread), -ENOMEM, -EDEADLK (nothing could ever wake a task).
  */
 ASYNC_EXPORT intptr_t async_run(async_fn *fn, void *arg);
 /* The same on a loop with `options`. Returns: as above; -EINVAL, -ENOSYS as async_loop_new. */

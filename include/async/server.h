@@ -74,8 +74,8 @@ struct async_server_options {
 	async_time linger_timeout; /* so long while nothing comes; default 5 s */
 	size_t linger_size;        /* and until so many bytes were dropped; default 16 MiB */
 	/* When max_connections are served and another one waits: of those that have stood still for so long, the one
-	 * that has done so longest is cancelled. It stands still while its task waits, and no byte comes or goes through
-	 * its stream. Default 0: never. */
+	 * that has done so longest is cancelled. It stands still while its task waits, and no byte comes or goes
+	 * through its stream. Default 0: never. */
 	async_time evict_after;
 };
 

@@ -47,8 +47,8 @@ ASYNC_EXPORT int async_unix_address(const char *path, struct sockaddr_un *ret_ad
 ASYNC_EXPORT ASYNC_MUST_CHECK int async_accept(int fd, struct sockaddr *address, socklen_t *size);
 
 /*
- * Connects, or gives a datagram socket its peer. Waits for room in the backlog of a Unix socket, too: of that the kernel
- * tells nothing, so it is tried again after 0.5 ms, then after twice as long each time, at most 32 ms.
+ * Connects, or gives a datagram socket its peer. Waits for room in the backlog of a Unix socket, too: of that the
+ * kernel tells nothing, so it is tried again after 0.5 ms, then after twice as long each time, at most 32 ms.
  * On a local port where nobody listens TCP can connect a socket to itself: that is undone, and is -ECONNREFUSED.
  * Suspends: until the connection is made or refused. Cancel: the attempt may go on in the kernel; close the socket.
  * Returns: 0; -ECANCELED, -ECONNREFUSED, -ETIMEDOUT (the kernel's, after minutes), -EPERM (outside a task), and what
@@ -76,8 +76,8 @@ ASYNC_EXPORT ASYNC_MUST_CHECK ssize_t async_sendto(int fd, const void *buffer, s
 						   const struct sockaddr *address, socklen_t address_size);
 
 /* The same with several buffers, and with what goes beside the bytes: descriptors (SCM_RIGHTS), credentials. The
- * message and all it points to belong to the kernel until the call returns. What waits with MSG_ERRQUEUE or MSG_OOB keeps
- * no other receive from going on. */
+ * message and all it points to belong to the kernel until the call returns. What waits with MSG_ERRQUEUE or MSG_OOB
+ * keeps no other receive from going on. */
 ASYNC_EXPORT ASYNC_MUST_CHECK ssize_t async_recvmsg(int fd, struct msghdr *message, int flags);
 ASYNC_EXPORT ASYNC_MUST_CHECK ssize_t async_sendmsg(int fd, const struct msghdr *message, int flags);
 

@@ -75,7 +75,8 @@ typedef struct async_completions async_completions;
 
 /*
  * Begins to go through futures in the order in which they are done; those that are done already come first, in the
- * order of `futures`. One that stands there several times comes once. After `timeout` nanoseconds (ASYNC_FOREVER: no limit) those that were not done are given up.
+ * order of `futures`. One that stands there several times comes once. After `timeout` nanoseconds (ASYNC_FOREVER: no
+ * limit) those that were not done are given up.
  *
  *     async_completions *all;
  *     async_future *next;

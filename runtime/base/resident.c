@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What contains the library stays loaded. Destructors of thread-local values, handlers of fork and of signals and worker
- * threads are in it, and none of them can be taken back for all threads when somebody calls dlclose(3). libasync.so says
- * so itself; a plug-in that libasync.a was linked into is told here.
+ * What contains the library stays loaded. Destructors of thread-local values, handlers of fork and of signals and
+ * worker threads are in it, and none of them can be taken back for all threads when somebody calls dlclose(3).
+ * libasync.so says so itself; a plug-in that libasync.a was linked into is told here.
  */
 #include <dlfcn.h>
 #include <link.h>

@@ -117,8 +117,8 @@ static void on_timeout(struct entry *entry)
 	completions_unref(all);
 }
 
-/* True if the last who began to watch the future did so for an earlier place of the same list. An immortal future stands
- * for whatever failed to be created: each of its places is another one. */
+/* True if the last who began to watch the future did so for an earlier place of the same list. An immortal future
+ * stands for whatever failed to be created: each of its places is another one. */
 static bool is_again(const struct async_completions *all, const async_future *future)
 {
 	const struct list *last = future->watchers.prev;

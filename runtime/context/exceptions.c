@@ -22,7 +22,8 @@ static int count_loaded(struct dl_phdr_info *info, size_t size, void *count)
 	return 1;
 }
 
-/* A plugin may have brought the runtime, for itself alone. Only what was loaded since the last look is a reason for another. */
+/* A plugin may have brought the runtime, for itself alone. Only what was loaded since the last look is a reason for
+ * another. */
 static globals_fn *find_loaded(void)
 {
 	static const char *const names[] = {"libstdc++.so.6", "libc++abi.so.1"};
@@ -53,8 +54,8 @@ bool exceptions_watch(void)
 	return globals != NULL;
 }
 
-/* The personality of a function with a FENCED call. In the search phase nothing has been unwound yet, and an error there
- * makes whoever throws call std::terminate. A forced unwinding, as of pthread_cancel, has no such phase. */
+/* The personality of a function with a FENCED call. In the search phase nothing has been unwound yet, and an error
+ * there makes whoever throws call std::terminate. A forced unwinding, as of pthread_cancel, has no such phase. */
 _Unwind_Reason_Code exceptions_fence(int version, _Unwind_Action actions, _Unwind_Exception_Class class,
 				     struct _Unwind_Exception *exception, struct _Unwind_Context *context)
 	__attribute__((used, visibility("hidden")));

@@ -3,8 +3,8 @@
  * C++: whose exceptions are whose, and how far they may fly.
  *
  * The C++ runtime keeps, for each thread, the exceptions that are being handled and a count of those in flight. A
- * task that waits in a handler, or in a destructor that an exception calls, takes them along, or the next task to throw would
- * find them. They are on the waiting stack meanwhile; a stack that begins has none. The runtime is a weak
+ * task that waits in a handler, or in a destructor that an exception calls, takes them along, or the next task to throw
+ * would find them. They are on the waiting stack meanwhile; a stack that begins has none. The runtime is a weak
  * reference: a program without it pays nothing, one with it pays for looking whether there is an exception.
  */
 #ifndef CONTEXT_EXCEPTIONS_H
@@ -50,10 +50,10 @@ static inline void exceptions_give_back(const struct exceptions *held)
 }
 
 /*
- * Calls a function that is the user's: FENCED(fn(arg)), or result = FENCED_VALUE(fn(arg)). An exception that it throws ends in
- * std::terminate, where it is thrown: frames of the library are not made to be left in the middle, and nobody above would
- * know what to do with it. So the function that contains this gets a personality that ends the search for a handler. It costs
- * nothing until then, and does not keep a thread from being cancelled.
+ * Calls a function that is the user's: FENCED(fn(arg)), or result = FENCED_VALUE(fn(arg)). An exception that it throws
+ * ends in std::terminate, where it is thrown: frames of the library are not made to be left in the middle, and nobody
+ * above would know what to do with it. So the function that contains this gets a personality that ends the search for a
+ * handler. It costs nothing until then, and does not keep a thread from being cancelled.
  */
 #ifdef __GCC_HAVE_DWARF2_CFI_ASM
 #define EXCEPTIONS_FENCE ".cfi_personality 0x1b, exceptions_fence" /* relative to the place, 4 bytes */

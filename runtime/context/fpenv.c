@@ -37,7 +37,8 @@ void fpenv_change(uint32_t from, uint32_t to)
 	__asm__ volatile("fldcw %0" : : "m"(x87));
 }
 
-/* setcontext loads x87's environment, in which the control word, the flags and the tags have 32 bits each, and MXCSR. */
+/* setcontext loads x87's environment, in which the control word, the flags and the tags have 32 bits each, and
+ * MXCSR. */
 void fpenv_save(ucontext_t *uc)
 {
 	uint16_t *x87 = (uint16_t *)uc->uc_mcontext.fpregs, control, status;

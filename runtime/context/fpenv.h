@@ -16,10 +16,11 @@
 #if defined(__x86_64__)
 
 /*
- * Two units, each with control bits of its own: x87 has a control word, SSE has MXCSR, which holds the flags too. Reading
- * MXCSR waits for what sets flags: on some processors that takes 6 ns, more than all the rest of a switch. So it is not
- * read. The rounding of SSE is seen by its effect on three numbers, without raising a flag; its traps are
- * taken to follow those of x87, as fenv.h sets them. What is set in MXCSR alone besides (flushing of subnormal numbers) stays the thread's.
+ * Two units, each with control bits of its own: x87 has a control word, SSE has MXCSR, which holds the flags too.
+ * Reading MXCSR waits for what sets flags: on some processors that takes 6 ns, more than all the rest of a switch. So
+ * it is not read. The rounding of SSE is seen by its effect on three numbers, without raising a flag; its traps are
+ * taken to follow those of x87, as fenv.h sets them. What is set in MXCSR alone besides (flushing of subnormal numbers)
+ * stays the thread's.
  */
 
 /* The control word, FPENV_* of the rounding of SSE above it. */

@@ -7,8 +7,9 @@
  *     fpenv, unused  x19 x20  x21 x22  x23 x24  x25 x26  x27 x28  x29 x30  d8 d9  d10 d11  d12 d13  d14 d15
  *
  * fpenv is the floating-point environment, which only context.c looks at. A stack that has not begun holds, after that
- * and an unused word, its argument and its entry, and bit 0 of the pointer is set. The entry returns the stack that goes on when this one has ended. It leaves by `ret`, for the reasons that switch_x86_64.S
- * gives, and because a branch to a return address is a fault where branch targets are enforced.
+ * and an unused word, its argument and its entry, and bit 0 of the pointer is set. The entry returns the stack that
+ * goes on when this one has ended. It leaves by `ret`, for the reasons that switch_x86_64.S gives, and because a branch
+ * to a return address is a fault where branch targets are enforced.
  */
 	.text
 
@@ -109,8 +110,8 @@ context_swap_asm:
 
 	.section .note.GNU-stack, "", %progbits
 
-	/* BTI and PAC, so that the linker leaves them on. The return address of a suspended stack is not signed: whoever
-	 * looks at it from outside could not read it. */
+	/* BTI and PAC, so that the linker leaves them on. The return address of a suspended stack is not signed:
+	 * whoever looks at it from outside could not read it. */
 	.section .note.gnu.property, "a", %note
 	.p2align 3
 	.long	4, 16, 5		/* sizes of name and properties, NT_GNU_PROPERTY_TYPE_0 */

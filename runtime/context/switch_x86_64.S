@@ -7,7 +7,8 @@
  *     fpenv  r15  r14  r13  r12  rbx  rbp  return address  | frame of whoever switched
  *
  * fpenv is the floating-point environment, which only context.c looks at. A stack that has not begun holds, after that
- * and an unused word, its argument and its entry, and bit 0 of the pointer is set. The entry returns the stack that goes on when this one has ended.
+ * and an unused word, its argument and its entry, and bit 0 of the pointer is set. The entry returns the stack that
+ * goes on when this one has ended.
  *
  * It leaves by `ret`, and everybody enters from the one call in context_switch: so the return predictor, which
  * expects that call, is right although the stack is another one, and stays in step with the calls above. Leaving

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The fibres of ThreadSanitizer that a thread keeps for its next stacks. */
 #include <pthread.h>
-#include <stdlib.h>
 
-#include "base/compiler.h"
+#include "base/memory.h"
 #include "context/sanitizer.h"
 
 #define KEPT 256
@@ -29,7 +28,7 @@ static void on_thread_end(void *unused)
 {
 	(void)unused;
 	tsan_fibers_drop();
-	free(kept);
+	mem_free(kept);
 	kept = NULL;
 }
 
@@ -44,7 +43,7 @@ static struct kept *room(void)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, make_key);
-	if (!kept && have_key && (kept = calloc(1, sizeof(*kept))))
+	if (!kept && have_key && (kept = mem_zalloc(sizeof(*kept))))
 		pthread_setspecific(thread_ends, kept);
 	return kept && kept->count < KEPT ? kept : NULL;
 }

@@ -12,8 +12,8 @@
 
 #include "core/task.h"
 
-/* True if the way from `future` leads to `task`, which runs: through tasks that await, shields, gatherings, and tasks at
- * the end of their group. */
+/* True if the way from `future` leads to `task`, which runs: through tasks that await, shields, gatherings, and tasks
+ * at the end of their group. */
 bool circle_found(const struct task *task, async_future *future);
 
 /* True if a task that waited for a pending future would wait for itself. */

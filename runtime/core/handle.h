@@ -11,7 +11,8 @@ size_t handle_size(void);
 int handle_prepare(async_loop *loop, async_callback *fn, void *arg, bool waker, async_handle **ret_handle);
 
 /* One call from another thread, in two steps, of which the second cannot fail. `destroy` (may be NULL) gets `arg` if
- * the loop closes before the call, be it when it is freed, or if one that is not posted is released. NULL without memory. */
+ * the loop closes before the call, be it when it is freed, or if one that is not posted is released. NULL without
+ * memory. */
 async_handle *handle_new_remote(async_loop *loop, async_callback *fn, void *arg, async_destroy *destroy);
 void handle_post_remote(async_handle *handle);
 

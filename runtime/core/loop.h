@@ -206,7 +206,8 @@ void loop_take_jobs(struct async_loop *loop);
 bool loop_wait_jobs(struct async_loop *loop);
 /* The end of a loop begins, if it has not begun: from now on `shutdown_timeout` runs. */
 void loop_begin_end(struct async_loop *loop);
-/* Something is left behind: says that `what` has not ended since then, on the real clock (0: not known). `future` may be NULL. */
+/* Something is left behind: says that `what` has not ended since then, on the real clock (0: not known). `future` may
+ * be NULL. */
 void loop_leave_behind(struct async_loop *loop, const char *what, async_future *future, async_time since);
 /* Does that for the operations of tasks that the reactor could not get back. */
 void loop_report_operations(struct async_loop *loop);

@@ -30,7 +30,8 @@ static void *task_exit(struct task *task, intptr_t result)
 {
 	struct async_loop *loop = task->future.loop;
 
-	/* It replaces a value, but not a failure, and nothing that a call has kept: that may be bytes or a descriptor. */
+	/* It replaces a value, but not a failure, and nothing that a call has kept: that may be bytes or a
+	 * descriptor. */
 	if (unlikely(task->undelivered) && !task->kept_result && result >= 0) {
 		result_drop(task->future.drop, result);
 		result = -ECANCELED;

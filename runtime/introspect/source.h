@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* "file:line", as the compiler was told the file. False: not known, or elfutils' libdw is not there. Not in a handler. */
+/* "file:line", as the compiler was told the file. False: not known, or elfutils' libdw is not there. Not in a
+ * handler. */
 bool source_find(const void *address, char *buffer, size_t size);
 
 #endif

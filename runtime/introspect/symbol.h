@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The function of the ELF file at `path` that has `address`, as the file counts addresses, in `name`. False: not known. */
+/* The function of the ELF file at `path` that has `address`, as the file counts addresses, in `name`. False: not
+ * known. */
 bool symbol_find(const char *path, uintptr_t address, char *name, size_t size);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DESIGN. One task looks after all three pipes of a child, so that neither side can wait for the other for ever. How far
- * it has come stays with the process: whoever is interrupted, by a limit of time or of size, can go on.
+ * DESIGN. One task looks after all three pipes of a child, so that neither side can wait for the other for ever. How
+ * far it has come stays with the process: whoever is interrupted, by a limit of time or of size, can go on.
  */
 #include <errno.h>
 #include <limits.h>

@@ -2,8 +2,8 @@
 /*
  * DESIGN. Opening a FIFO waits for its other end, for ever perhaps. A thread that does so cannot be called back, so
  * none does: the FIFO is opened with O_NONBLOCK, and the task waits. A reader has its end at once, and is told of data
- * and of a writer that has been and gone; that a writer is there and silent, and that a reader has come, the kernel does
- * not tell, so it is looked for after pauses that grow.
+ * and of a writer that has been and gone; that a writer is there and silent, and that a reader has come, the kernel
+ * does not tell, so it is looked for after pauses that grow.
  */
 #include "io/fifo.h"
 

@@ -4,8 +4,8 @@
  * has not got by then is lost to it. So whoever has answered says that this was all, reads on, and drops what comes
  * until the peer ends too: the peer may wait with reading until it has sent everything.
  *
- * Where nothing is unread and the peer has room for what it was sent, there is nothing to wait for, and nothing changes:
- * what comes later resets a connection of which the peer has everything.
+ * Where nothing is unread and the peer has room for what it was sent, there is nothing to wait for, and nothing
+ * changes: what comes later resets a connection of which the peer has everything.
  */
 #include "io/stream_linger.h"
 

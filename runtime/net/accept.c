@@ -5,8 +5,8 @@
  * none from the others. What one connection needs is got step by step, and what was got is kept while it pauses for
  * the rest: a connection that the kernel has given us is not lost because there is no memory for it.
  *
- * Of the listeners that share a socket one is woken for a connection. It is one that waits: who has no place, or pauses,
- * does not, and looks by itself when that is over.
+ * Of the listeners that share a socket one is woken for a connection. It is one that waits: who has no place, or
+ * pauses, does not, and looks by itself when that is over.
  *
  * A connection's task is started eagerly: so it is known at once whether there was a stack for it.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DESIGN. Connections that stand still make room for those that wait. While a listener waits for a place it looks at the
- * connections of its part again and again: one that shows the same as the last time stands still since then. So nothing
- * is noted while there is room, and the first eviction comes no sooner than `evict_after` after that.
+ * DESIGN. Connections that stand still make room for those that wait. While a listener waits for a place it looks at
+ * the connections of its part again and again: one that shows the same as the last time stands still since then. So
+ * nothing is noted while there is room, and the first eviction comes no sooner than `evict_after` after that.
  *
  * The other parts are asked as well, and look at theirs; but whoever finds one first has answered.
  */

@@ -45,8 +45,8 @@ enum op_code {
 #define OP_PAUSE_MAX 32000000 /* ns */
 
 /*
- * Of those who wait so for one open file, in whatever loop or process, an event wakes one that sleeps, in turns. Whoever
- * is woken must do what there is to be done.
+ * Of those who wait so for one open file, in whatever loop or process, an event wakes one that sleeps, in turns.
+ * Whoever is woken must do what there is to be done.
  */
 #define OP_EXCLUSIVE 1
 

@@ -3,9 +3,9 @@
  * DESIGN. Operations are queued in the submission ring and go to the kernel with the next wait, in one call.
  * Reaping completions never submits, so it may be done wherever room is needed.
  *
- * A seccomp filter may come late and refuse io_uring_enter. Then nothing can be submitted, awaited or withdrawn any more:
- * every operation ends with that error, and the ring is closed. What is left is a reactor that wakes, that has workers
- * for files, and that refuses all else.
+ * A seccomp filter may come late and refuse io_uring_enter. Then nothing can be submitted, awaited or withdrawn any
+ * more: every operation ends with that error, and the ring is closed. What is left is a reactor that wakes, that has
+ * workers for files, and that refuses all else.
  */
 #ifdef HAVE_LIBURING
 #include "reactor/uring_impl.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A program in C, in which the C++ runtime appears with a plug-in, for that alone: host PLUGIN. A loop has run before. */
+/* A program in C, in which the C++ runtime appears with a plug-in, for that alone: host PLUGIN. A loop has run
+ * before. */
 #include <async.h>
 
 #include <dlfcn.h>
