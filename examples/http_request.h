@@ -93,6 +93,24 @@ static int on_complete(http_parser *parser)
 	return 0;
 }
 
+/* Whether a field has a name that ends in a space, which some take for the name without it. */
+static bool has_spaced_name(const char *head)
+{
+	for (const char *line = strstr(head, "\r\n"); line && line[2] && line[2] != '\r'; line = strstr(line, "\r\n")) {
+		line += 2;
+		size_t name = strcspn(line, ":\r");
+
+		if (line[name] == ':' && name > 0 && isblank(line[name - 1]))
+			return true;
+	}
+	return false;
+}
+
+static bool is_host(const char *text)
+{
+	return text[strcspn(text, " \t\"#/<>?@\\^`{|}")] == '\0';
+}
+
 /* Takes a head apart, in which the values are given an end. Returns: 0, or the status with which it is refused. */
 static int parse_request(char *head, size_t size, http_parser *parser, struct request *request)
 {
@@ -100,6 +118,9 @@ static int parse_request(char *head, size_t size, http_parser *parser, struct re
 						      .on_header_value = on_value, .on_message_complete = on_complete};
 
 	*request = (struct request){.field = FIELDS};
+	/* An empty line before a request is nothing; more of them are no request. */
+	if (memchr(head, '\0', size) || has_spaced_name(head) || memcmp(head, "\r\n\r\n", 4) == 0)
+		return 400;
 	http_parser_init(parser, HTTP_REQUEST);
 	parser->data = request;
 	bool whole = http_parser_execute(parser, &settings, head, size) == size;
@@ -113,7 +134,8 @@ static int parse_request(char *head, size_t size, http_parser *parser, struct re
 	if (parser->method != HTTP_GET && parser->method != HTTP_HEAD)
 		return 405;
 	/* One with a body is not complete here. */
-	if (!request->complete || (parser->http_minor > 0 && !request->values[HOST]))
+	if (!request->complete || (parser->http_minor > 0 && !request->values[HOST]) ||
+	    (request->values[HOST] && !is_host(request->values[HOST])))
 		return request->keep_alive = false, 400;
 	return 0;
 }

@@ -105,7 +105,7 @@ static intptr_t answer_next(async_stream *stream)
 	if (size == 0)
 		size = async_timeout_end(&idle, async_stream_readuntil(stream, "\r\n\r\n", 4, &head));
 	/* Who has all that it asked for, and asks no more, is told goodbye. */
-	if (size == -ETIMEDOUT && async_stream_unsent(stream) == 0)
+	if (size == -ETIMEDOUT && async_stream_unsent(stream) == 0 && async_stream_buffered(stream) == 0)
 		return 0;
 	if (size <= 0 && size != -EMSGSIZE)
 		return size;

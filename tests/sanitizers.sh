@@ -88,6 +88,9 @@ for compiler in "${CC:-cc}" clang; do
 					clean "$what, $switch: jobs and other threads" threads
 					reported "$what, $switch: an overflow on a task's stack" overflow \
 						stack-buffer-overflow
+					ASAN_OPTIONS=$ASAN_OPTIONS:detect_stack_use_after_return=0 \
+						reported "$what, $switch: an overflow where a frame is on the stack itself" \
+						overflow stack-buffer-overflow
 					reported "$what, $switch: a leak in a task" leak detected\ memory\ leaks
 					;;
 				thread)

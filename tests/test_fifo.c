@@ -166,6 +166,37 @@ static void run_really(async_fn *fn)
 	assert_int_equal(open_descriptors(), before);
 }
 
+/* With flags that io_uring gives to a thread of the kernel's. */
+static intptr_t open_and_be_cancelled(void *arg)
+{
+	static const int flags[] = {O_RDONLY | O_CREAT, O_WRONLY | O_CREAT, O_WRONLY | O_TRUNC,
+				    O_WRONLY | O_CREAT | O_TRUNC};
+
+	(void)arg;
+	for (size_t i = 0; i < countof(flags); i++) {
+		struct opening o = {.path = path, .flags = flags[i]};
+		async_task *task = async_create_task(open_once, &o);
+
+		assert_int_equal(async_sleep(10 * ASYNC_MS), 0);
+		async_cancel(task, NULL);
+		assert_int_equal(async_await(task), -ECANCELED);
+		assert_int_equal(o.fd, -ECANCELED);
+		task = async_create_task(open_once, &o);
+		assert_int_equal(async_wait_for(task, 10 * ASYNC_MS), -ETIMEDOUT);
+	}
+	return 0;
+}
+
+static void cancelled_whatever_the_flags(void **state)
+{
+	struct async_options options = test_options();
+
+	(void)state;
+	options.clock = ASYNC_CLOCK_REAL;
+	assert_int_equal(run_with(open_and_be_cancelled, NULL, &options), 0);
+	assert_int_equal(reports.count, 0);
+}
+
 static void each_end_waits_for_the_other(void **state)
 {
 	(void)state;
@@ -249,6 +280,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(each_end_waits_for_the_other),
+		TEST(cancelled_whatever_the_flags),
 		TEST(tasks_and_other_programs_meet),
 		TEST(waiting_takes_no_thread),
 		TEST(some_need_not_wait),

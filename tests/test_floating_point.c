@@ -202,10 +202,45 @@ static intptr_t submit(void *arg)
 	return 0;
 }
 
+static intptr_t rounding_of_bytes(const void *bytes, size_t size, async_reply *reply)
+{
+	(void)bytes, (void)size, (void)reply;
+	return fegetround();
+}
+
+static intptr_t rounding_of_job(void *arg)
+{
+	(void)arg;
+	return fegetround();
+}
+
+/* In other processes as well. */
+static intptr_t submit_to_processes(void *arg)
+{
+	struct async_process_pool_options options = ASYNC_PROCESS_POOL_OPTIONS_INIT;
+	async_executor *pool;
+
+	(void)arg;
+	options.max_workers = 1;
+	assert_int_equal(async_process_pool_new(&options, &pool), 0);
+	for (size_t i = 0; i < countof(modes); i++) {
+		fesetround(modes[i]);
+		assert_int_equal(async_await(async_run_in_executor(pool, rounding_of_job, NULL)), modes[i]);
+		async_process_result *result =
+			(async_process_result *)async_await(async_run_in_process(pool, rounding_of_bytes, NULL, 0));
+		assert_int_equal(async_process_result_value(result), modes[i]);
+		async_process_result_free(result);
+	}
+	fesetround(FE_TONEAREST);
+	async_executor_free(pool);
+	return 0;
+}
+
 static void jobs_compute_as_their_submitter_does(void **state)
 {
 	(void)state;
 	assert_int_equal(run_virtual(submit, NULL), 0);
+	assert_int_equal(run_virtual(submit_to_processes, NULL), 0);
 }
 
 /* Flags are the thread's: what one raises, another finds; and what was raised is lost at no switch. */
@@ -251,6 +286,41 @@ static void flags_are_shared(void **state)
 }
 
 #ifdef __x86_64__
+
+/* One that x87 has raised is kept where it traps, too. */
+static intptr_t traps_all(void *arg)
+{
+	(void)arg;
+	assert_int_equal(feenableexcept(FE_DIVBYZERO), 0);
+	assert_int_equal(async_sleep(0), 0);
+	assert_int_equal(async_sleep(0), 0);
+	assert_int_equal(fedisableexcept(FE_DIVBYZERO), FE_DIVBYZERO);
+	return 0;
+}
+
+static intptr_t raise_on_x87(void *arg)
+{
+	volatile long double zero = 0, result;
+
+	(void)arg;
+	async_task *task = async_create_task(traps_all, NULL);
+	assert_int_equal(async_sleep(0), 0);
+	result = 1 / zero;
+	(void)result;
+	assert_true(fetestexcept(FE_DIVBYZERO));
+	assert_int_equal(async_sleep(0), 0);
+	assert_true(fetestexcept(FE_DIVBYZERO));
+	feclearexcept(FE_ALL_EXCEPT);
+	return async_await(task);
+}
+
+static void flags_of_x87_are_kept(void **state)
+{
+	(void)state;
+	if (under_tool("valgrind"))
+		skip(); /* it has no flags */
+	assert_int_equal(run_virtual(raise_on_x87, NULL), 0);
+}
 
 /* Traps: who asked for them has them, and who divides by zero beside is left alone; a flag that somebody has raised is
  * no trap for somebody else. */
@@ -394,6 +464,7 @@ int main(void)
 		TEST(jobs_compute_as_their_submitter_does),
 		TEST(flags_are_shared),
 #ifdef __x86_64__
+		TEST(flags_of_x87_are_kept),
 		TEST(traps_are_their_own),
 		TEST(units_are_kept_apart),
 		TEST(flushing_is_the_threads),

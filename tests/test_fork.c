@@ -423,6 +423,10 @@ static void use_everything(void)
 	use_files();
 	use_streams();
 	use_others();
+	/* What the parent has still is the parent's to destroy. */
+	the.destroyed = 0;
+	async_handle_release(the.handle);
+	HOLDS(the.destroyed == 0);
 	use_own();
 }
 
@@ -536,7 +540,7 @@ static void set_up_objects(async_task *waiting[5])
 	the.done = async_future_new(NULL, NULL);
 	async_future_set_result(the.done, 1);
 	assert_int_equal(async_as_completed(&(async_future *){async_ref(the.future)}, 1, ASYNC_FOREVER, &the.completions), 0);
-	assert_int_equal(async_handle_new(the.loop, nothing, NULL, &the.handle), 0);
+	assert_int_equal(async_handle_new_with(the.loop, nothing, NULL, &destroying, &the.handle), 0);
 	assert_int_equal(async_loop_call_later_with(the.loop, 100 * ASYNC_S, nothing, NULL, &destroying, &the.timer), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, the.fds), 0);
 	assert_int_equal(async_stream_open(the.fds[0], NULL, &the.stream), 0);
@@ -579,10 +583,11 @@ static void take_down_objects(async_task *waiting[5])
 	async_completions_free(the.completions);
 	async_release(the.future);
 	async_release(the.done);
-	async_handle_release(the.handle);
 	assert_int_equal(the.destroyed, 0);
-	async_handle_cancel(the.timer);
+	async_handle_release(the.handle);
 	assert_int_equal(the.destroyed, 1);
+	async_handle_cancel(the.timer);
+	assert_int_equal(the.destroyed, 2);
 	async_handle_release(the.timer);
 	assert_int_equal(async_stream_close(the.stream), 0);
 	close(the.fds[1]);

@@ -415,6 +415,14 @@ static intptr_t ends_in_time(void *arg)
 		free(output.data);
 		assert_int_equal(async_process_close(process), 0);
 	}
+	/* A grace as good as endless ends with the pipes. */
+	struct async_process_output output = {0};
+	options.pipe_grace = ASYNC_FOREVER - 1;
+	process = shell("(sleep 0.05; echo later) & exit 4", &options);
+	assert_int_equal(WEXITSTATUS(async_process_communicate(process, NULL, 0, SIZE_MAX / 2, &output, NULL)), 4);
+	assert_string_equal(output.data, "later\n");
+	free(output.data);
+	assert_int_equal(async_process_close(process), 0);
 	close(gate[0]);
 	close(gate[1]);
 	return 0;

@@ -339,6 +339,33 @@ static void test_poll_fails(void **state)
 	run_clean(poll_fails);
 }
 
+static intptr_t give_word(void *arg)
+{
+	return (intptr_t)arg;
+}
+
+static intptr_t one_job_of_many_workers(void *arg)
+{
+	struct rlimit limit, few;
+
+	(void)arg;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	few = (struct rlimit){64, limit.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	async_executor *executor = pool_with(200, 0);
+	intptr_t result = async_await(async_run_in_executor(executor, give_word, (void *)7));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	async_executor_free(executor);
+	return result;
+}
+
+/* More workers than the process may have descriptors: those that there are, are heard. */
+static void test_more_workers_than_descriptors(void **state)
+{
+	(void)state;
+	assert_int_equal(run_virtual(one_job_of_many_workers, NULL), 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -351,6 +378,7 @@ int main(void)
 		TEST(test_a_worker_that_cannot_be_made),
 		TEST(test_nonsense_breaks_the_pool),
 		TEST(test_poll_fails),
+		TEST(test_more_workers_than_descriptors),
 		TEST(test_every_failure),
 	};
 

@@ -105,6 +105,27 @@ static intptr_t send_too_late(void *arg)
 	return async_server_close(server);
 }
 
+/* No limit is no limit. */
+static intptr_t without_limits(void *arg)
+{
+	(void)arg;
+	for (int which = 1; which < 4; which++) {
+		size_t size = sizeof(answer);
+		struct async_server_options options = {.size = sizeof(options)};
+
+		options.linger_time = which & 1 ? ASYNC_FOREVER : 0;
+		options.linger_timeout = which & 2 ? ASYNC_FOREVER : 0;
+		async_server *server = start(&options, &size);
+		struct upload u = {.fd = connect_to(server), .size = 1 << 20};
+		upload(&u);
+		assert_true(u.result > 0);
+		assert_int_equal(receive_all(u.fd), size);
+		close_now(u.fd);
+		assert_int_equal(async_server_close(server), 0);
+	}
+	return 0;
+}
+
 /* The kernel has a part in it, which takes real time. */
 static void the_whole_answer_comes(void **state)
 {
@@ -115,6 +136,8 @@ static void the_whole_answer_comes(void **state)
 	assert_int_equal(run_with(send_before_reading, NULL, &options), 0);
 	assert_int_equal(reports.count, 0);
 	assert_int_equal(run_with(send_too_late, NULL, &options), 0);
+	assert_int_equal(reports.count, 0);
+	assert_int_equal(run_with(without_limits, NULL, &options), 0);
 	assert_int_equal(reports.count, 0);
 }
 

@@ -6,6 +6,7 @@
 #include "io_peers.h"
 
 #include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -348,6 +349,29 @@ static void empty_pipe_and_socket(struct scene *s)
 	keep(s, channel.in);
 }
 
+/* Which shows as an error of the socket's until somebody reads it. */
+static void queue_a_timestamp(int fd)
+{
+	int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY;
+	struct pollfd pfd = {.fd = fd};
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags)), 0);
+	put(fd, "x");
+	assert_int_equal(poll(&pfd, 1, -1), 1);
+	assert_int_equal(pfd.revents, POLLERR);
+}
+
+static void tcp_with_a_timestamp_and_pipe(struct scene *s)
+{
+	struct channel channel = open_channel(PIPE);
+
+	empty_tcp(s);
+	queue_a_timestamp(s->fd);
+	keep(s, s->more[0]);
+	s->more[0] = channel.out;
+	keep(s, channel.in);
+}
+
 /* Calls */
 
 static char block[1 << 16];
@@ -650,6 +674,7 @@ static const struct row {
 	{"sendfile to a full pipe", file_and_full_pipe, sends_file, drain},
 	{"splice to a full socket", pipe_and_full_socket, splices, drain},
 	{"splice of an empty pipe", empty_pipe_and_socket, splices_out, say},
+	{"splice of TCP with a timestamp queued", tcp_with_a_timestamp_and_pipe, splices_out, say},
 	{"a reader of an empty pipe", empty_pipe, reader, say},
 	{"a writer of a full pipe", full_pipe, writer, drain},
 	{"a writer of full TCP whose peer has ended", full_tcp_half_closed, writer, drain},

@@ -38,6 +38,8 @@ void context_make_ucontext(struct context *context, void *bottom, void *top, uin
 	saved->uc.uc_stack.ss_size = (size_t)((char *)saved - (char *)bottom);
 	makecontext(&saved->uc, (void (*)(void))start_ucontext, 4, (unsigned)(e >> 32), (unsigned)e,
 		    (unsigned)(a >> 32), (unsigned)a);
+	/* AddressSanitizer forgets all it knows of the stack that it finds here, each time it is left. */
+	saved->uc.uc_stack = (stack_t){0};
 	context->sp = saved;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "context/fpenv.h"
 
+#include <stdbool.h>
+
 #ifdef __x86_64__
 
 const float fpenv_probe[4] __attribute__((aligned(16))) = {0.5f, -0.5f, 1.5f, 0.0f};
@@ -29,10 +31,14 @@ void fpenv_change(uint32_t from, uint32_t to)
 	__asm__ volatile("stmxcsr %0\n\tfnstsw %1" : "=m"(sse), "=m"(status));
 	set = (sse & ~traps) | ((to & FPENV_TRAPS) << FPENV_SSE_TRAPS_SHIFT & traps);
 	set = (set & ~(3u << FPENV_SSE_ROUNDING_SHIFT)) | sse_rounding(to);
+	/* With a flag that somebody else has raised and that traps here, the next x87 instruction would. SSE traps at
+	 * what raises a flag and not at the flag, so there it can stay. */
+	bool clears = status & ~x87 & FPENV_TRAPS;
+	if (clears)
+		set |= status & FPENV_TRAPS;
 	if (set != sse)
 		__asm__ volatile("ldmxcsr %0" : : "m"(set));
-	/* With a flag that somebody else has raised and that traps here, the next x87 instruction would. */
-	if (status & ~x87 & FPENV_TRAPS)
+	if (clears)
 		__asm__ volatile("fnclex");
 	__asm__ volatile("fldcw %0" : : "m"(x87));
 }

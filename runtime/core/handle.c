@@ -343,6 +343,9 @@ void async_handle_release(async_handle *handle)
 {
 	if (!handle)
 		return;
+	/* In a forked child the argument is the parent's, who destroys it. */
+	if (loop_forked(handle->loop))
+		handle->destroy = NULL;
 	/* A handle in the inbox has no reference of it: that must not be the last one's end. */
 	if (atomic_load_explicit(&handle->posted, memory_order_relaxed))
 		handle_take_inbox(handle->loop);

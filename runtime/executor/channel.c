@@ -21,7 +21,8 @@ void channel_begin(struct channel *channel, uint64_t id)
 	struct executor_job *job = channel->job;
 
 	channel_reset(channel);
-	channel->request = (struct process_request){.id = id, .fn = job->fn, .arg = job->arg};
+	channel->request = (struct process_request){
+		.id = id, .fn = job->fn, .arg = job->arg, .fpenv = job->fpenv};
 	channel->bytes = "";
 	if (!job->fn) {
 		struct process_job *mine = process_job_of(job);

@@ -94,6 +94,8 @@ void executor_leave(async_executor *executor);
 
 /* The host that a look-up is for, of its argument; NULL if that is none. */
 const char *lookup_host(const struct executor_job *job);
+/* The function that async_to_thread was given; NULL if it is not the job of that. */
+async_fn *to_thread_function(const struct executor_job *job);
 
 /* Queues the job of a future that was made with future_alloc and has a class whose `cancel` is job_future_cancel.
  * Returns the future, or a failed one. */

@@ -237,6 +237,8 @@ static bool listen_to_server(struct process_pool *pool)
 static bool wait_for_news(struct process_pool *pool)
 {
 	uint64_t count;
+	/* No more than there are: poll(2) refuses as soon as it is given more than the limit on descriptors. */
+	size_t polled = POLLED_CHANNELS;
 
 	pool->polled[POLLED_CONTROL] = (struct pollfd){.fd = pool->control, .events = POLLIN};
 	pool->polled[POLLED_WAKE] = (struct pollfd){.fd = pool->wake, .events = POLLIN};
@@ -247,10 +249,12 @@ static bool wait_for_news(struct process_pool *pool)
 		bool awaited = pool->spawning == (ssize_t)i;
 
 		pool->polled[POLLED_CHANNELS + i] = (struct pollfd){.fd = awaited ? -1 : channel->fd, .events = events};
+		if (channel->fd >= 0 && !awaited)
+			polled = POLLED_CHANNELS + i + 1;
 	}
 	long ready;
 	do
-		ready = SYS("poll", poll(pool->polled, POLLED_CHANNELS + pool->max_workers, -1));
+		ready = SYS("poll", poll(pool->polled, polled, -1));
 	while (ready == -EINTR);
 	if (ready < 0)
 		return false;

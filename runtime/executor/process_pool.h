@@ -40,6 +40,7 @@ struct process_request {
 	async_fn *fn;
 	void *arg;
 	size_t size;
+	uint32_t fpenv; /* of who submitted it */
 };
 
 /* On a channel, before the bytes of the result. A job can write there too, having the descriptor: nothing of it is

@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "context/exceptions.h"
+#include "context/fpenv.h"
 #include "executor/process_pool.h"
 
 struct async_reply {
@@ -118,7 +119,9 @@ _Noreturn void process_worker_run(struct process_pool *pool, size_t slot, int fd
 		struct process_request request;
 
 		read_all(fd, &request, sizeof(request));
+		uint32_t own = fpenv_exchange(request.fpenv);
 		struct process_response response = {.id = request.id, .value = serve(fd, &request, &reply)};
+		fpenv_exchange(own);
 		if (response.value >= 0)
 			response.size = reply.size;
 		/* What a job printed is there before its result. */

@@ -8,6 +8,7 @@
 #include "context/exceptions.h"
 #include "context/fpenv.h"
 #include "executor/executor.h"
+#include "executor/process_pool.h"
 #include "core/task.h"
 #include "executor/thread_pool.h"
 
@@ -120,7 +121,17 @@ static void withdraw_jobs(struct async_loop *loop, struct submission *submission
 	loop_take_jobs(loop);
 }
 
-static void name_job(struct async_loop *loop, const struct executor_job *job)
+/* The address of the function that the program gave. */
+static uintptr_t function_of(struct executor_job *job)
+{
+	async_fn *in_thread = to_thread_function(job);
+
+	if (!job->fn)
+		return (uintptr_t)process_job_of(job)->fn;
+	return (uintptr_t)(in_thread ? in_thread : job->fn);
+}
+
+static void name_job(struct async_loop *loop, struct executor_job *job)
 {
 	char where[384], what[400];
 
@@ -128,7 +139,7 @@ static void name_job(struct async_loop *loop, const struct executor_job *job)
 		snprintf(what, sizeof(what), "the look-up of \"%s\"", lookup_host(job));
 	else
 		snprintf(what, sizeof(what), "the job %s",
-			 loop_locate_code((const void *)(uintptr_t)job->fn, where, sizeof(where)));
+			 loop_locate_code((const void *)function_of(job), where, sizeof(where)));
 	loop_leave_behind(loop, what, NULL, job->queued_at);
 }
 
@@ -251,7 +262,7 @@ int executor_queue(struct async_loop *loop, async_executor *executor, struct exe
 	job->base.job.trace_id = 0;
 	if (trace_on())
 		job_trace(&job->base.job, TRACE_JOB_CALL, loop->number, loop->current ? loop->current->id : 0,
-			  (uintptr_t)job->fn);
+			  function_of(job));
 	atomic_init(&job->base.job.state, JOB_IDLE);
 	atomic_init(&job->cancelled, false);
 	job->submitted = false;

@@ -76,6 +76,11 @@ static intptr_t run_call(void *arg)
 	return result;
 }
 
+async_fn *to_thread_function(const struct executor_job *job)
+{
+	return job->fn == run_call ? ((const struct call *)job->arg)->fn : NULL;
+}
+
 intptr_t async_to_thread(async_fn *fn, void *arg)
 {
 	struct call call = {.fn = fn, .arg = arg, .locals = locals_capture()};

@@ -26,7 +26,8 @@ struct reading {
 struct process_talk {
 	struct reading readings[3];
 	bool under_way;       /* a task is in it */
-	async_time deadline;  /* of reading on when the child has ended; ASYNC_FOREVER before */
+	bool ended;           /* the child; then reading on has a deadline */
+	async_time deadline;
 	size_t size, written; /* of the input */
 	char input[];
 };
@@ -96,6 +97,7 @@ static int write_some(async_process *process)
 /* The child has ended. Whoever else has the pipes gets the grace. */
 static void begin_grace(async_process *process)
 {
+	process->talk->ended = true;
 	process->talk->deadline = clock_add(async_loop_time(NULL), process->pipe_grace);
 }
 
@@ -138,7 +140,7 @@ static int set_cases(const async_process *process, struct async_select_case case
 		cases[i] = (struct async_select_case)ASYNC_CASE_POLL(process->fds[i], i == 0 ? POLLOUT : POLLIN);
 		open++;
 	}
-	if (process->talk->deadline != ASYNC_FOREVER)
+	if (process->talk->ended)
 		cases[3] = (struct async_select_case)ASYNC_CASE_DEADLINE(process->talk->deadline);
 	else if (process->pipe_grace != ASYNC_FOREVER)
 		cases[3] = (struct async_select_case)ASYNC_CASE_POLL(process->exit_fd, POLLIN);
@@ -164,7 +166,7 @@ static int transfer(async_process *process, size_t limit)
 			error = write_some(process);
 		else if (which < 3)
 			error = read_some(process, (int)which, limit);
-		else if (process->talk->deadline == ASYNC_FOREVER)
+		else if (!process->talk->ended)
 			begin_grace(process);
 		else
 			error = end_grace(process, limit);
@@ -182,7 +184,6 @@ static int begin(async_process *process, const void *input, size_t size)
 	talk = size > SIZE_MAX - sizeof(*talk) ? NULL : mem_zalloc(sizeof(*talk) + size);
 	if (!talk)
 		return -ENOMEM;
-	talk->deadline = ASYNC_FOREVER;
 	talk->size = size;
 	if (size)
 		memcpy(talk->input, input, size);

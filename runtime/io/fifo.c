@@ -19,21 +19,14 @@
 #include "base/fault.h"
 #include "base/own_fd.h"
 #include "io/fd.h"
+#include "io/pause.h"
 #include "reactor/transfer.h"
-
-#define PAUSE_MIN (ASYNC_MS / 2)
-#define PAUSE_MAX (32 * ASYNC_MS)
 
 bool fifo_open_waits(int flags)
 {
 	int mode = flags & O_ACCMODE;
 
 	return (mode == O_RDONLY || mode == O_WRONLY) && !(flags & (O_NONBLOCK | O_PATH | O_DIRECTORY));
-}
-
-static async_time next_pause(async_time pause)
-{
-	return pause < PAUSE_MAX ? pause * 2 : pause;
 }
 
 /* 1, 0 or -errno. The kernel answers it to who wants to copy the data: there is none, but there might be. */

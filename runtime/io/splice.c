@@ -8,6 +8,7 @@
 #include <async/file.h>
 #include <async/io.h>
 #include <async/splice.h>
+#include <async/task.h>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -16,6 +17,7 @@
 #include "base/fault.h"
 #include "base/own_fd.h"
 #include "io/fd.h"
+#include "io/pause.h"
 #include "reactor/call.h"
 #include "reactor/transfer.h"
 
@@ -55,12 +57,28 @@ static ssize_t fetch(const struct call *call)
 	return count == -EINVAL ? 0 : count;
 }
 
-/* Waits for one of the ends; if both seem ready, things have changed meanwhile. */
-static int wait_for_ends(const struct call *call)
+/* What is in a socket's error queue is no reason to go on, but shows as an error until somebody has read it. */
+static int wait_for_end(int fd, short event, async_time *pause)
 {
-	if (transfer_poll(call->fd, POLLIN) == -EAGAIN)
-		return async_poll(call->fd, POLLIN);
-	return async_poll(call->to_fd, POLLOUT);
+	int events = async_poll(fd, event);
+
+	if (events < 0 || events & (event | POLLHUP)) {
+		*pause = PAUSE_MIN;
+		return events;
+	}
+	events = async_sleep(*pause);
+	*pause = next_pause(*pause);
+	return events;
+}
+
+/* Waits for one of the ends; if both seem ready, things have changed meanwhile. */
+static int wait_for_ends(const struct call *call, async_time *pause)
+{
+	int64_t events = transfer_poll(call->fd, POLLIN);
+
+	if (events == -EAGAIN || (events > 0 && !(events & (POLLIN | POLLHUP))))
+		return wait_for_end(call->fd, POLLIN, pause);
+	return wait_for_end(call->to_fd, POLLOUT, pause);
 }
 
 /* The worker gets a number of its own for what it reads: the other may be closed before it comes to it. */
@@ -86,6 +104,7 @@ static int64_t perform(struct call call)
 
 static ssize_t move(struct call call, bool waits)
 {
+	async_time pause = PAUSE_MIN;
 	ssize_t count;
 
 	if (call.kind == FD_FILE && call.size > CHUNK)
@@ -96,7 +115,7 @@ static ssize_t move(struct call call, bool waits)
 			count = perform(call);
 		if (count != CALL_WOULD_WAIT)
 			return count;
-		count = waits ? wait_for_ends(&call) : -EAGAIN;
+		count = waits ? wait_for_ends(&call, &pause) : -EAGAIN;
 	} while (count >= 0);
 	return count;
 }

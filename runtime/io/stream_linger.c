@@ -15,6 +15,7 @@
 #include <async/loop.h>
 #include <async/timeout.h>
 
+#include "base/clock.h"
 #include "base/fault.h"
 #include "core/schedule.h"
 #include "io/stream.h"
@@ -90,11 +91,11 @@ static bool is_short_of_room(const async_stream *stream)
 static ssize_t drop_until_the_end(struct lingering *linger)
 {
 	const struct linger_limits *limits = linger->limits;
-	async_time now = async_loop_time(NULL), end = now + limits->time;
+	async_time now = async_loop_time(NULL), end = clock_add(now, limits->time);
 	ssize_t count = 1;
 
 	while (count > 0 && is_within_size(linger) && now < end) {
-		async_time when = now + limits->timeout;
+		async_time when = clock_add(now, limits->timeout);
 
 		count = drop_within(linger, when < end ? when : end);
 		now = async_loop_time(NULL);

@@ -97,6 +97,7 @@ static intptr_t serve(void *arg)
 	connection->task = async_current_task();
 	list_append(&part->connections, &connection->link);
 	intptr_t result = FENCED_VALUE(server->fn(connection->stream, server->arg));
+	connection->lingers = true;
 	if (!is_broken(result) && stream_linger(connection->stream, &server->linger) == -ECANCELED && result >= 0)
 		result = -ECANCELED;
 	if (is_broken(result)) {

@@ -29,7 +29,9 @@ static bool stands_still(struct connection *connection)
 
 	if (async_task_get_stats(connection->task, &stats) == 0 && stats.state == ASYNC_TASK_WAITING)
 		since = stats.since;
-	bool still = since >= 0 && since == connection->since && moved == connection->moved;
+	/* What is dropped at the end is no reason to stay. */
+	bool waits = since >= 0 && (since == connection->since || connection->lingers);
+	bool still = waits && moved == connection->moved;
 	connection->since = since;
 	connection->moved = moved;
 	return still;

@@ -137,8 +137,11 @@ static int await_end(async_server *server)
 		if (async_event_wait(&server->ended) != -ECANCELED)
 			continue;
 		result = -ECANCELED;
-		server_raise(server, SERVER_ABORTING);
-		part_look(server->parts);
+		/* Connections are told once: they may be at their clean-up. */
+		if (server_state(server) != SERVER_ABORTING) {
+			server_raise(server, SERVER_ABORTING);
+			part_look(server->parts);
+		}
 	}
 	if (!result)
 		result = atomic_load(&server->error);

@@ -37,6 +37,7 @@ struct connection {
 	async_task *task;     /* borrowed: it is alive while this is */
 	bool has_place;       /* counts among those of the server */
 	bool evicted;
+	bool lingers; /* its function has returned */
 	async_time since, still_since; /* see evict.c */
 	uint64_t moved;
 	char name[ASYNC_TASK_NAME_MAX];

@@ -3,6 +3,8 @@
 #ifdef HAVE_LIBURING
 #include "reactor/uring_impl.h"
 
+#include <fcntl.h>
+
 /* Of kernels from 6.9 on; headers may be older. */
 #define OP_FTRUNCATE 55
 
@@ -14,9 +16,15 @@ static const uint8_t opcodes[] = {
 	[CALL_SPLICE] = IORING_OP_NOP,        [CALL_SENDFILE] = IORING_OP_NOP,
 };
 
+/* The kernel gives these to a thread of its own at once, which then waits for a FIFO's other end. */
+#define WAITING_FLAGS (O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
+
 bool uring_knows_call(const struct call *call)
 {
 	int opcode = opcodes[call->code];
+
+	if (call->no_fifo && call->flags & WAITING_FLAGS)
+		return false;
 
 	return opcode != IORING_OP_NOP && uring_has_opcode(opcode);
 }

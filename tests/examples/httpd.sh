@@ -354,6 +354,10 @@ test_what_is_refused()
 	refused_alone 400 'GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n'
 	refused_alone 400 'GET / HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1\r\n ,3-4\r\n'
 	refused_alone 400 'GET / HTTP/1.1\r\nHost : x\r\n'
+	refused_alone 400 'GET / HTTP/1.1\r\nHost: x\r\nX : a\r\n'
+	refused_alone 400 'GET / HTTP/1.1\r\nHost: x\r\nConnection\t: close\r\n'
+	refused_alone 400 'GET / HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n'
+	refused_alone 400 'GET / HTTP/1.1\r\nHost: a b/c?d\r\n'
 	refused_alone 400 'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n'
 	refused_alone 400 'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 5\r\n'
 	refused_alone 400 'GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n'
@@ -409,6 +413,22 @@ test_those_who_stand_still_make_room()
 		kill "$peers"
 		wait "$peers"
 	done
+	stop
+}
+
+# So do those whose time was over, however they go on.
+test_slow_senders_make_room()
+{
+	needs curl
+	serve_files -c 4 -i 0.3 -s 3600 -e 0.1
+	senders=()
+	for _ in 1 2 3 4; do
+		peer 'print $peer "G"; 1 while print $peer "G" and select undef, undef, undef, 0.05' &
+		senders+=($!)
+	done
+	fetch /big --max-time 20
+	code_is 200
+	wait "${senders[@]}" || fail "a sender was not sent away"
 	stop
 }
 

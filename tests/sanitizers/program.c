@@ -279,7 +279,8 @@ int main(int argc, char **argv)
 	options.switch_kind = kind && strcmp(kind, "ucontext") == 0 ? ASYNC_SWITCH_UCONTEXT : ASYNC_SWITCH_AUTO;
 	options.max_workers = 4;
 	/* Nothing depends on how fast an instrumented program is. */
-	options.clock = strcmp(name, "threads") == 0 || strcmp(name, "race") == 0 ? ASYNC_CLOCK_REAL : ASYNC_CLOCK_VIRTUAL;
+	bool is_real = strcmp(name, "threads") == 0 || strcmp(name, "race") == 0;
+	options.clock = is_real ? ASYNC_CLOCK_REAL : ASYNC_CLOCK_VIRTUAL;
 	if (strcmp(name, "abandoned") == 0) {
 		ignore(&options);
 		return 0;
