@@ -545,6 +545,171 @@ void servers_are_stopped()
 		      real) == 0);
 }
 
+intptr_t sleep_long()
+{
+	return async_sleep(ASYNC_FOREVER);
+}
+
+void cancel_oneself()
+{
+	CHECK(async_cancel(async_current_task(), "itself") == 1);
+}
+
+/* Each leaves a scope whose destructor waits, with a cancellation that was requested and not delivered yet. */
+
+void leave_group()
+{
+	async::task_group group;
+
+	group.create_task(sleep_long);
+	cancel_oneself();
+}
+
+void leave_empty_group()
+{
+	async::task_group group;
+
+	cancel_oneself();
+}
+
+void leave_group_that_failed()
+{
+	async::task_group group;
+
+	group.create_task([] { return -EIO; });
+	group.create_task(sleep_long);
+	CHECK(async::sleep_for(ms(1)) == -ECANCELED);
+	cancel_oneself();
+}
+
+void leave_queue()
+{
+	async::queue queue;
+
+	CHECK(async_queue_new(nullptr, async::out(queue)) == 0);
+	async_queue *raw = queue.get();
+	async::future taker = async::create_task([raw] {
+		void *item;
+		CHECK(async_queue_get(raw, &item) == -ESHUTDOWN);
+	});
+	CHECK(async::sleep_for(ms(1)) == 0);
+	cancel_oneself();
+}
+
+void leave_executor()
+{
+	async::executor pool;
+
+	CHECK(async_thread_pool_new(nullptr, async::out(pool)) == 0);
+	CHECK(async::run_in_executor(pool.get(), [] { return 1; }).await() == 1);
+	cancel_oneself();
+}
+
+void leave_stream()
+{
+	static const char much[1 << 20] = {};
+	async::stream stream;
+	int pair[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	CHECK(async_stream_open(pair[0], nullptr, async::out(stream)) == 0);
+	CHECK(async_stream_write(stream.get(), much, sizeof(much)) == 0);
+	cancel_oneself();
+	/* Nobody reads, so that it would wait for ever. */
+	stream.reset();
+	close(pair[1]);
+}
+
+void leave_server()
+{
+	async::server server;
+
+	CHECK(async_start_server("127.0.0.1", "0", serve, nullptr, nullptr, async::out(server)) == 0);
+	cancel_oneself();
+}
+
+void leave_process()
+{
+	async::process child;
+	char name[] = "sleep", forever[] = "1000";
+	char *const argv[] = {name, forever, nullptr};
+
+	CHECK(async_process_spawn("sleep", argv, nullptr, async::out(child)) == 0);
+	cancel_oneself();
+}
+
+void destructors_keep_earlier_cancellations()
+{
+	static void (*const leave[])() = {
+		leave_group, leave_empty_group, leave_group_that_failed,
+		leave_queue, leave_executor, leave_stream, leave_server, leave_process,
+	};
+	async_options real = options();
+
+	real.clock = ASYNC_CLOCK_REAL;
+	for (void (*scope)() : leave) {
+		auto body = [scope] {
+			scope();
+			CHECK(async_cancelling(async_current_task()) == 1);
+			CHECK(async::sleep_for(ms(1)) == -ECANCELED);
+			return async::sleep_for(ms(1));
+		};
+		CHECK(async::run(body, real) == 0);
+	}
+}
+
+/* What the body of a group was told of is over, and what its own destructor asks of it is nobody's business. */
+void destructors_bring_no_cancellation()
+{
+	CHECK(async::run(
+		      [] {
+			      async::future task = async::create_task([] {
+				      {
+					      async::task_group group;
+					      group.create_task(sleep_long);
+					      CHECK(async::sleep_for(ms(1000)) == -ECANCELED);
+				      }
+				      CHECK(async_cancelling(async_current_task()) == 1);
+				      CHECK(async::sleep_for(ms(1)) == 0);
+				      async::task_group another;
+				      another.create_task(sleep_long);
+			      });
+			      CHECK(async::sleep_for(ms(1)) == 0);
+			      CHECK(task.cancel() == 1);
+			      CHECK(task.await() == 0);
+			      {
+				      async::task_group group;
+				      group.create_task(sleep_long);
+				      CHECK(group.cancel() == 1);
+			      }
+			      CHECK(async_cancelling(async_current_task()) == 0);
+			      return async::sleep_for(ms(1));
+		      },
+		      options()) == 0);
+}
+
+/* A deadline that a destructor was told of is the scope's all the same. */
+void destructors_keep_deadlines()
+{
+	CHECK(async::run(
+		      [] {
+			      async::timeout scope(ms(5));
+			      {
+				      async::task_group group;
+				      group.create_task([] {
+					      if (async_sleep(ASYNC_FOREVER) == -ECANCELED)
+						      return async::sleep_for(ms(10));
+					      return 0;
+				      });
+				      CHECK(async::sleep_for(ms(1)) == 0);
+			      }
+			      CHECK(scope.end(async::sleep_for(ms(1))) == -ETIMEDOUT);
+			      CHECK(async_cancelling(async_current_task()) == 0);
+			      return async::sleep_for(ms(1));
+		      },
+		      options()) == 0);
+}
+
 /* What a destructor hears of a cancellation is heard again. */
 void destructors_keep_cancellations()
 {
@@ -595,6 +760,9 @@ int main()
 		TEST(owners_end_what_they_own),
 		TEST(servers_are_stopped),
 		TEST(destructors_keep_cancellations),
+		TEST(destructors_keep_earlier_cancellations),
+		TEST(destructors_bring_no_cancellation),
+		TEST(destructors_keep_deadlines),
 	};
 
 	std::printf("1..%zu\n", sizeof(tests) / sizeof(tests[0]));

@@ -13,8 +13,8 @@
  * An exception may not leave a callable that the library calls: std::terminate is called then, as when it leaves a
  * thread. Inside, exceptions work as everywhere, and a task may wait while it handles one: see async_cxx(7).
  *
- * Destructors that wait are cancelled like other calls. As they cannot tell, the cancellation comes again from the
- * next call that suspends.
+ * Destructors that wait are cancelled like other calls, also by a request that was made before. As they cannot tell,
+ * the cancellation comes again from the next call that suspends.
  */
 #ifndef ASYNC_ASYNC_HPP
 #define ASYNC_ASYNC_HPP
@@ -99,14 +99,15 @@ template <typename F> typename stored<F>::type *store(F &&fn)
 	return new (std::nothrow) typename stored<F>::type(std::forward<F>(fn));
 }
 
-/* For a destructor that waits, and does not tell: a cancellation that is requested meanwhile is delivered after it, as
- * if it had come then. */
+/* For a destructor that waits, and does not tell: a cancellation that it is told of, requested before or meanwhile, is
+ * requested again, as if it had come after it. What its calls do not tell of comes after it anyway. */
 class uninterrupted {
 public:
-	uninterrupted() noexcept : self(async_current_task()), before(self ? async_cancelling(self) : 0) {}
+	uninterrupted() noexcept : self(async_current_task()), cancelled(false) {}
 	~uninterrupted()
 	{
-		if (self && async_cancelling(self) > before && async_cancel(self, async_cancel_reason(self)) == 1)
+		/* It was counted when it was made. One that was taken back since then is rescinded by that, too. */
+		if (cancelled && async_cancel(self, async_cancel_reason(self)) == 1)
 			async_uncancel(self);
 	}
 	uninterrupted(const uninterrupted &) = delete;
@@ -114,12 +115,12 @@ public:
 
 	/* Whether there is a task, so that there can be a wait. */
 	explicit operator bool() const noexcept { return self != nullptr; }
-	/* Takes what a call returns that must be looked at. */
-	void ignore(intptr_t) const noexcept {}
+	/* Takes what a call that waits returns. */
+	void hear(intptr_t result) noexcept { cancelled = cancelled || result == -ECANCELED; }
 
 private:
 	async_task *self;
-	int before;
+	bool cancelled;
 };
 
 } // namespace detail
@@ -229,11 +230,9 @@ public:
 	task_group() : self(), begun(async_group_begin(&self)) {}
 	~task_group()
 	{
-		if (begun != 0)
+		/* An error cancels the tasks, and leaves a cancellation that the wait is told of to the next call. */
+		if (begun == 0 && async_group_end(&self, -ESHUTDOWN) < 0)
 			return;
-		detail::uninterrupted wait;
-		async_group_cancel(&self);
-		wait.ignore(async_group_end(&self, 0));
 	}
 	task_group(const task_group &) = delete;
 	task_group &operator=(const task_group &) = delete;
@@ -385,7 +384,7 @@ struct deleter {
 
 		async_queue_shutdown(queue, true);
 		while (async_queue_free(queue) == -EBUSY && wait)
-			wait.ignore(async_sleep(0));
+			wait.hear(async_sleep(0));
 	}
 
 	void operator()(async_executor *executor) const
@@ -393,7 +392,7 @@ struct deleter {
 		uninterrupted wait;
 
 		if (wait)
-			wait.ignore(async_executor_close(executor, true));
+			wait.hear(async_executor_close(executor, true));
 		async_executor_free(executor);
 	}
 
@@ -402,7 +401,7 @@ struct deleter {
 		uninterrupted wait;
 
 		if (wait)
-			wait.ignore(async_stream_close(stream));
+			wait.hear(async_stream_close(stream));
 		else
 			async_stream_abort(stream);
 	}
@@ -412,7 +411,7 @@ struct deleter {
 		uninterrupted wait;
 
 		if (wait)
-			wait.ignore(async_server_abort(server));
+			wait.hear(async_server_abort(server));
 	}
 
 	void operator()(async_process *process) const
@@ -420,7 +419,7 @@ struct deleter {
 		uninterrupted wait;
 
 		if (wait)
-			wait.ignore(async_process_close(process));
+			wait.hear(async_process_close(process));
 	}
 };
 
