@@ -306,6 +306,37 @@ void callables_are_kept_and_destroyed()
 	CHECK(counted::alive == 0);
 }
 
+intptr_t plain_function()
+{
+	return 43;
+}
+
+struct without_address {
+	intptr_t operator()() { return 44; }
+	void operator&() const = delete;
+};
+
+/* What is called where it is, whatever its address is like. */
+void callables_are_called_in_place()
+{
+	CHECK(async::run(plain_function, options()) == 43);
+	CHECK(async::run(&plain_function, options()) == 43);
+	CHECK(async::run(without_address(), options()) == 44);
+	CHECK(async::run(
+		      [] {
+			      without_address other;
+
+			      CHECK(async::to_thread(plain_function) == 43);
+			      CHECK(async::to_thread(&plain_function) == 43);
+			      CHECK(async::to_thread(other) == 44);
+			      CHECK(async::with_timeout(ms(5), plain_function) == 43);
+			      CHECK(async::create_task(plain_function).await() == 43);
+			      CHECK(async::create_task(without_address()).await() == 44);
+			      CHECK(async::run_in_executor(nullptr, plain_function).await() == 43);
+		      },
+		      options()) == 0);
+}
+
 void futures_are_references()
 {
 	CHECK(async::run(
@@ -752,6 +783,7 @@ int main()
 		TEST(exceptions_follow_to_another_thread),
 		TEST(a_cancelled_handler_ends_its_exception),
 		TEST(callables_are_kept_and_destroyed),
+		TEST(callables_are_called_in_place),
 		TEST(futures_are_references),
 		TEST(spans_are_durations),
 		TEST(groups_wait_for_their_tasks),

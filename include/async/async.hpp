@@ -85,6 +85,19 @@ template <typename F> intptr_t call_and_delete(void *fn) noexcept
 	return call(*owned);
 }
 
+/* How a callable is referred to that stays where it is: a function by a pointer, because no void * holds the address of
+ * the function itself. */
+template <typename F> struct referred {
+	typedef typename std::remove_reference<F>::type plain;
+	typedef typename std::conditional<std::is_function<plain>::value, plain *, plain &>::type type;
+};
+
+/* The argument with which call_at calls it. */
+template <typename F> void *address_of(F &fn) noexcept
+{
+	return const_cast<void *>(static_cast<const volatile void *>(std::addressof(fn)));
+}
+
 template <typename F> void delete_uncalled(void *fn) noexcept
 {
 	delete static_cast<F *>(fn);
@@ -193,17 +206,19 @@ template <typename F> future create_task(F &&fn, const async_task_options &given
 /* async_run: calls `fn` as the main task of a new loop. */
 template <typename F> intptr_t run(F &&fn, const async_options &options = ASYNC_OPTIONS_INIT)
 {
-	typedef typename std::remove_reference<F>::type type;
+	typename detail::referred<F>::type callable = fn;
+	typedef typename std::remove_reference<decltype(callable)>::type type;
 
-	return async_run_with(detail::call_at<type>, const_cast<void *>(static_cast<const void *>(&fn)), &options);
+	return async_run_with(detail::call_at<type>, detail::address_of(callable), &options);
 }
 
 /* async_to_thread: has a worker call `fn`, and returns when it has. */
 template <typename F> ASYNC_MUST_CHECK intptr_t to_thread(F &&fn)
 {
-	typedef typename std::remove_reference<F>::type type;
+	typename detail::referred<F>::type callable = fn;
+	typedef typename std::remove_reference<decltype(callable)>::type type;
 
-	return async_to_thread(detail::call_at<type>, const_cast<void *>(static_cast<const void *>(&fn)));
+	return async_to_thread(detail::call_at<type>, detail::address_of(callable));
 }
 
 /* async_run_in_executor; NULL is the default executor. The callable is moved or copied into the job, and destroyed by
