@@ -71,14 +71,15 @@ template <typename F> auto call(F &fn) ->
 	return static_cast<intptr_t>(fn());
 }
 
-/* A callable that lives elsewhere. */
-template <typename F> intptr_t call_at(void *fn) noexcept
+/* A callable that lives elsewhere. Neither this nor the next is noexcept: that would be a handler, up to which frames
+ * would be unwound before std::terminate. The library ends the search for one where it calls them. */
+template <typename F> intptr_t call_at(void *fn)
 {
 	return call(*static_cast<F *>(fn));
 }
 
 /* One of its own, which is gone when it has been called. */
-template <typename F> intptr_t call_and_delete(void *fn) noexcept
+template <typename F> intptr_t call_and_delete(void *fn)
 {
 	std::unique_ptr<F> owned(static_cast<F *>(fn));
 
