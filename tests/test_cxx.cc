@@ -337,6 +337,33 @@ void callables_are_called_in_place()
 		      options()) == 0);
 }
 
+int somewhere, *pointer_to_it = &somewhere;
+
+int *&reference_to_pointer()
+{
+	return pointer_to_it;
+}
+
+void results_are_words()
+{
+	CHECK(async::run(
+		      [] {
+			      const intptr_t address = reinterpret_cast<intptr_t>(&somewhere);
+			      const char text[] = "a text";
+
+			      somewhere = 5;
+			      CHECK(async::create_task([]() -> int & { return somewhere; }).await() == 5);
+			      CHECK(async::create_task(reference_to_pointer).await() == address);
+			      CHECK(async::to_thread([]() -> int *const & { return pointer_to_it; }) == address);
+			      CHECK(async::create_task([] { return nullptr; }).await() == 0);
+			      CHECK(async::create_task([] { return &plain_function; }).await() > 0);
+			      CHECK(async::with_timeout(ms(5), [&]() -> const char(&)[7] { return text; }) ==
+				    reinterpret_cast<intptr_t>(text));
+			      CHECK(async::create_task([] { return true; }).await() == 1);
+		      },
+		      options()) == 0);
+}
+
 void futures_are_references()
 {
 	CHECK(async::run(
@@ -784,6 +811,7 @@ int main()
 		TEST(a_cancelled_handler_ends_its_exception),
 		TEST(callables_are_kept_and_destroyed),
 		TEST(callables_are_called_in_place),
+		TEST(results_are_words),
 		TEST(futures_are_references),
 		TEST(spans_are_durations),
 		TEST(groups_wait_for_their_tasks),

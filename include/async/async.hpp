@@ -21,6 +21,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -53,20 +54,27 @@ ASYNC_MUST_CHECK int sleep_for(const std::chrono::duration<Rep, Period> &span)
 
 namespace detail {
 
-/* What a callable returns, as the word that a task ends with; nothing is 0. */
-template <typename F> auto call(F &fn) -> typename std::enable_if<std::is_void<decltype(fn())>::value, intptr_t>::type
+/* What a callable returns, a reference to it being as good. */
+template <typename F> struct returned {
+	typedef typename std::decay<decltype(std::declval<F &>()())>::type type;
+	static constexpr bool nothing = std::is_void<type>::value;
+	static constexpr bool pointer = std::is_pointer<type>::value || std::is_same<type, std::nullptr_t>::value;
+};
+
+/* The same as the word that a task ends with; nothing is 0. */
+template <typename F> typename std::enable_if<returned<F>::nothing, intptr_t>::type call(F &fn)
 {
 	fn();
 	return 0;
 }
 
-template <typename F> auto call(F &fn) -> typename std::enable_if<std::is_pointer<decltype(fn())>::value, intptr_t>::type
+template <typename F> typename std::enable_if<returned<F>::pointer, intptr_t>::type call(F &fn)
 {
 	return reinterpret_cast<intptr_t>(fn());
 }
 
-template <typename F> auto call(F &fn) ->
-	typename std::enable_if<!std::is_void<decltype(fn())>::value && !std::is_pointer<decltype(fn())>::value, intptr_t>::type
+template <typename F>
+typename std::enable_if<!returned<F>::nothing && !returned<F>::pointer, intptr_t>::type call(F &fn)
 {
 	return static_cast<intptr_t>(fn());
 }
