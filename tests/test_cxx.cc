@@ -306,6 +306,36 @@ void callables_are_kept_and_destroyed()
 	CHECK(counted::alive == 0);
 }
 
+/* Options that end before `destroy`, or say nothing that can be. */
+void callables_are_destroyed_whatever_the_options_say()
+{
+	static const size_t sizes[] = {0, 1, sizeof(size_t), 2 * sizeof(size_t), sizeof(async_task_options) + 8, 5000};
+
+	CHECK(async::run(
+		      [] {
+			      counted held;
+
+			      for (size_t size : sizes) {
+				      const bool fits = size >= sizeof(size_t) && size < 100;
+				      async_task_options odd = ASYNC_TASK_OPTIONS_INIT;
+				      async_job_options odd_job = ASYNC_JOB_OPTIONS_INIT;
+				      async::task_group group;
+
+				      odd.size = odd_job.size = size;
+				      const intptr_t wanted = fits && size <= sizeof(odd) ? -ECANCELED : -EINVAL;
+				      async::future task = async::create_task(held, odd);
+				      async::future member = group.create_task(held, odd);
+				      CHECK(task.cancel() == (wanted == -ECANCELED));
+				      CHECK(member.cancel() == (wanted == -ECANCELED));
+				      CHECK(task.await() == wanted && member.await() == wanted);
+				      const intptr_t ran = fits && size <= sizeof(odd_job) ? 42 : -EINVAL;
+				      CHECK(async::run_in_executor(nullptr, held, odd_job).await() == ran);
+				      CHECK(group.end() == 0 && counted::alive == 1);
+			      }
+		      },
+		      options()) == 0);
+}
+
 intptr_t plain_function()
 {
 	return 43;
@@ -810,6 +840,7 @@ int main()
 		TEST(exceptions_follow_to_another_thread),
 		TEST(a_cancelled_handler_ends_its_exception),
 		TEST(callables_are_kept_and_destroyed),
+		TEST(callables_are_destroyed_whatever_the_options_say),
 		TEST(callables_are_called_in_place),
 		TEST(results_are_words),
 		TEST(futures_are_references),

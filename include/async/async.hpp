@@ -22,6 +22,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -116,9 +117,21 @@ template <typename F> struct stored {
 	typedef typename std::decay<F>::type type;
 };
 
-template <typename F> typename stored<F>::type *store(F &&fn)
+/* What the library is given for a callable: one of its own in *ret_own, and options that say how that is deleted. It
+ * refuses options for their size without a look at what they say, and of shorter ones sees the beginning: so they are
+ * refused, or made whole, before anything is stored. Returns: 0 or a negative errno. */
+template <typename F, typename Options>
+int store(F &&fn, const Options &given, typename stored<F>::type **ret_own, Options *ret_options)
 {
-	return new (std::nothrow) typename stored<F>::type(std::forward<F>(fn));
+	typedef typename stored<F>::type type;
+
+	if (given.size < sizeof(given.size) || given.size > sizeof(given))
+		return -EINVAL;
+	std::memcpy(ret_options, &given, given.size);
+	ret_options->size = sizeof(*ret_options);
+	ret_options->destroy = delete_uncalled<type>;
+	*ret_own = new (std::nothrow) type(std::forward<F>(fn));
+	return *ret_own ? 0 : -ENOMEM;
 }
 
 /* For a destructor that waits, and does not tell: a cancellation that it is told of, requested before or meanwhile, is
@@ -203,12 +216,12 @@ private:
 template <typename F> future create_task(F &&fn, const async_task_options &given = ASYNC_TASK_OPTIONS_INIT)
 {
 	typedef typename detail::stored<F>::type type;
-	async_task_options options = given;
-	type *own = detail::store(std::forward<F>(fn));
+	async_task_options options = ASYNC_TASK_OPTIONS_INIT;
+	type *own = nullptr;
+	int error = detail::store(std::forward<F>(fn), given, &own, &options);
 
-	if (!own)
-		return future(async_future_failed(-ENOMEM));
-	options.destroy = detail::delete_uncalled<type>;
+	if (error)
+		return future(async_future_failed(error));
 	return future(async_create_task_with(detail::call_and_delete<type>, own, &options));
 }
 
@@ -236,12 +249,12 @@ template <typename F>
 future run_in_executor(async_executor *executor, F &&fn, const async_job_options &given = ASYNC_JOB_OPTIONS_INIT)
 {
 	typedef typename detail::stored<F>::type type;
-	async_job_options options = given;
-	type *own = detail::store(std::forward<F>(fn));
+	async_job_options options = ASYNC_JOB_OPTIONS_INIT;
+	type *own = nullptr;
+	int error = detail::store(std::forward<F>(fn), given, &own, &options);
 
-	if (!own)
-		return future(async_future_failed(-ENOMEM));
-	options.destroy = detail::delete_uncalled<type>;
+	if (error)
+		return future(async_future_failed(error));
 	return future(async_run_in_executor_with(executor, detail::call_and_delete<type>, own, &options));
 }
 
@@ -269,12 +282,12 @@ public:
 	template <typename F> future create_task(F &&fn, const async_task_options &given = ASYNC_TASK_OPTIONS_INIT)
 	{
 		typedef typename detail::stored<F>::type type;
-		async_task_options options = given;
-		type *own = detail::store(std::forward<F>(fn));
+		async_task_options options = ASYNC_TASK_OPTIONS_INIT;
+		type *own = nullptr;
+		int error = detail::store(std::forward<F>(fn), given, &own, &options);
 
-		if (!own)
-			return future(async_future_failed(-ENOMEM));
-		options.destroy = detail::delete_uncalled<type>;
+		if (error)
+			return future(async_future_failed(error));
 		async_task *task = async_group_create_task_with(&self, detail::call_and_delete<type>, own, &options);
 		return future(async_ref(task));
 	}
