@@ -429,6 +429,11 @@ void spans_are_durations()
 
 /* Scopes */
 
+intptr_t sleep_long()
+{
+	return async_sleep(ASYNC_FOREVER);
+}
+
 void groups_wait_for_their_tasks()
 {
 	CHECK(async::run(
@@ -490,7 +495,7 @@ void timeouts_end()
 			      CHECK(scope.error() == 0);
 			      CHECK(scope.end(async_sleep(ASYNC_FOREVER)) == -ETIMEDOUT && scope.expired());
 			      CHECK(scope.end(0) == -EALREADY);
-			      CHECK(async::with_timeout(ms(5), [] { return async_sleep(ASYNC_FOREVER); }) == -ETIMEDOUT);
+			      CHECK(async::with_timeout(ms(5), sleep_long) == -ETIMEDOUT);
 			      CHECK(async::with_timeout(ms(5), [] { return 3; }) == 3);
 			      CHECK(async::with_timeout(ms(5), [] {}) == 0);
 			      for (int i = 0; i < 2; i++) {
@@ -618,11 +623,13 @@ void servers_are_stopped()
 			      async::server server;
 			      char address[128];
 			      socklen_t size = sizeof(address);
+			      sockaddr *there = reinterpret_cast<sockaddr *>(address);
 
-			      CHECK(async_start_server("127.0.0.1", "0", serve, nullptr, nullptr, async::out(server)) == 0);
-			      CHECK(async_server_address(server.get(), 0, reinterpret_cast<sockaddr *>(address), &size) == 0);
+			      CHECK(async_start_server("127.0.0.1", "0", serve, nullptr, nullptr,
+						       async::out(server)) == 0);
+			      CHECK(async_server_address(server.get(), 0, there, &size) == 0);
 			      int fd = async_socket(AF_INET, SOCK_STREAM, 0);
-			      CHECK(fd >= 0 && async_connect(fd, reinterpret_cast<sockaddr *>(address), size) == 0);
+			      CHECK(fd >= 0 && async_connect(fd, there, size) == 0);
 			      while (connections == 0)
 				      CHECK(async::sleep_for(ms(1)) == 0);
 			      server.reset();
@@ -631,11 +638,6 @@ void servers_are_stopped()
 			      return async_close(fd);
 		      },
 		      real) == 0);
-}
-
-intptr_t sleep_long()
-{
-	return async_sleep(ASYNC_FOREVER);
 }
 
 void cancel_oneself()

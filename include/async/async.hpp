@@ -389,7 +389,10 @@ private:
 /* Has a permit of a semaphore until the scope is left. Ask whether it got one. */
 class semaphore_guard {
 public:
-	explicit semaphore_guard(async_semaphore &wanted) : semaphore(wanted), failed(async_semaphore_acquire(&wanted)) {}
+	explicit semaphore_guard(async_semaphore &wanted)
+		: semaphore(wanted), failed(async_semaphore_acquire(&wanted))
+	{
+	}
 	~semaphore_guard()
 	{
 		if (!failed)
