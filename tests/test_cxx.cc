@@ -306,6 +306,94 @@ void callables_are_kept_and_destroyed()
 	CHECK(counted::alive == 0);
 }
 
+/* Options that end before `destroy`, or say nothing that can be. */
+void callables_are_destroyed_whatever_the_options_say()
+{
+	static const size_t sizes[] = {0, 1, sizeof(size_t), 2 * sizeof(size_t), sizeof(async_task_options) + 8, 5000};
+
+	CHECK(async::run(
+		      [] {
+			      counted held;
+
+			      for (size_t size : sizes) {
+				      const bool fits = size >= sizeof(size_t) && size < 100;
+				      async_task_options odd = ASYNC_TASK_OPTIONS_INIT;
+				      async_job_options odd_job = ASYNC_JOB_OPTIONS_INIT;
+				      async::task_group group;
+
+				      odd.size = odd_job.size = size;
+				      const intptr_t wanted = fits && size <= sizeof(odd) ? -ECANCELED : -EINVAL;
+				      async::future task = async::create_task(held, odd);
+				      async::future member = group.create_task(held, odd);
+				      CHECK(task.cancel() == (wanted == -ECANCELED));
+				      CHECK(member.cancel() == (wanted == -ECANCELED));
+				      CHECK(task.await() == wanted && member.await() == wanted);
+				      const intptr_t ran = fits && size <= sizeof(odd_job) ? 42 : -EINVAL;
+				      CHECK(async::run_in_executor(nullptr, held, odd_job).await() == ran);
+				      CHECK(group.end() == 0 && counted::alive == 1);
+			      }
+		      },
+		      options()) == 0);
+}
+
+intptr_t plain_function()
+{
+	return 43;
+}
+
+struct without_address {
+	intptr_t operator()() { return 44; }
+	void operator&() const = delete;
+};
+
+/* What is called where it is, whatever its address is like. */
+void callables_are_called_in_place()
+{
+	CHECK(async::run(plain_function, options()) == 43);
+	CHECK(async::run(&plain_function, options()) == 43);
+	CHECK(async::run(without_address(), options()) == 44);
+	CHECK(async::run(
+		      [] {
+			      without_address other;
+
+			      CHECK(async::to_thread(plain_function) == 43);
+			      CHECK(async::to_thread(&plain_function) == 43);
+			      CHECK(async::to_thread(other) == 44);
+			      CHECK(async::with_timeout(ms(5), plain_function) == 43);
+			      CHECK(async::create_task(plain_function).await() == 43);
+			      CHECK(async::create_task(without_address()).await() == 44);
+			      CHECK(async::run_in_executor(nullptr, plain_function).await() == 43);
+		      },
+		      options()) == 0);
+}
+
+int somewhere, *pointer_to_it = &somewhere;
+
+int *&reference_to_pointer()
+{
+	return pointer_to_it;
+}
+
+void results_are_words()
+{
+	CHECK(async::run(
+		      [] {
+			      const intptr_t address = reinterpret_cast<intptr_t>(&somewhere);
+			      const char text[] = "a text";
+
+			      somewhere = 5;
+			      CHECK(async::create_task([]() -> int & { return somewhere; }).await() == 5);
+			      CHECK(async::create_task(reference_to_pointer).await() == address);
+			      CHECK(async::to_thread([]() -> int *const & { return pointer_to_it; }) == address);
+			      CHECK(async::create_task([] { return nullptr; }).await() == 0);
+			      CHECK(async::create_task([] { return &plain_function; }).await() > 0);
+			      CHECK(async::with_timeout(ms(5), [&]() -> const char(&)[7] { return text; }) ==
+				    reinterpret_cast<intptr_t>(text));
+			      CHECK(async::create_task([] { return true; }).await() == 1);
+		      },
+		      options()) == 0);
+}
+
 void futures_are_references()
 {
 	CHECK(async::run(
@@ -340,6 +428,11 @@ void spans_are_durations()
 }
 
 /* Scopes */
+
+intptr_t sleep_long()
+{
+	return async_sleep(ASYNC_FOREVER);
+}
 
 void groups_wait_for_their_tasks()
 {
@@ -402,7 +495,7 @@ void timeouts_end()
 			      CHECK(scope.error() == 0);
 			      CHECK(scope.end(async_sleep(ASYNC_FOREVER)) == -ETIMEDOUT && scope.expired());
 			      CHECK(scope.end(0) == -EALREADY);
-			      CHECK(async::with_timeout(ms(5), [] { return async_sleep(ASYNC_FOREVER); }) == -ETIMEDOUT);
+			      CHECK(async::with_timeout(ms(5), sleep_long) == -ETIMEDOUT);
 			      CHECK(async::with_timeout(ms(5), [] { return 3; }) == 3);
 			      CHECK(async::with_timeout(ms(5), [] {}) == 0);
 			      for (int i = 0; i < 2; i++) {
@@ -530,11 +623,13 @@ void servers_are_stopped()
 			      async::server server;
 			      char address[128];
 			      socklen_t size = sizeof(address);
+			      sockaddr *there = reinterpret_cast<sockaddr *>(address);
 
-			      CHECK(async_start_server("127.0.0.1", "0", serve, nullptr, nullptr, async::out(server)) == 0);
-			      CHECK(async_server_address(server.get(), 0, reinterpret_cast<sockaddr *>(address), &size) == 0);
+			      CHECK(async_start_server("127.0.0.1", "0", serve, nullptr, nullptr,
+						       async::out(server)) == 0);
+			      CHECK(async_server_address(server.get(), 0, there, &size) == 0);
 			      int fd = async_socket(AF_INET, SOCK_STREAM, 0);
-			      CHECK(fd >= 0 && async_connect(fd, reinterpret_cast<sockaddr *>(address), size) == 0);
+			      CHECK(fd >= 0 && async_connect(fd, there, size) == 0);
 			      while (connections == 0)
 				      CHECK(async::sleep_for(ms(1)) == 0);
 			      server.reset();
@@ -543,6 +638,166 @@ void servers_are_stopped()
 			      return async_close(fd);
 		      },
 		      real) == 0);
+}
+
+void cancel_oneself()
+{
+	CHECK(async_cancel(async_current_task(), "itself") == 1);
+}
+
+/* Each leaves a scope whose destructor waits, with a cancellation that was requested and not delivered yet. */
+
+void leave_group()
+{
+	async::task_group group;
+
+	group.create_task(sleep_long);
+	cancel_oneself();
+}
+
+void leave_empty_group()
+{
+	async::task_group group;
+
+	cancel_oneself();
+}
+
+void leave_group_that_failed()
+{
+	async::task_group group;
+
+	group.create_task([] { return -EIO; });
+	group.create_task(sleep_long);
+	CHECK(async::sleep_for(ms(1)) == -ECANCELED);
+	cancel_oneself();
+}
+
+void leave_queue()
+{
+	async::queue queue;
+
+	CHECK(async_queue_new(nullptr, async::out(queue)) == 0);
+	async_queue *raw = queue.get();
+	async::future taker = async::create_task([raw] {
+		void *item;
+		CHECK(async_queue_get(raw, &item) == -ESHUTDOWN);
+	});
+	CHECK(async::sleep_for(ms(1)) == 0);
+	cancel_oneself();
+}
+
+void leave_executor()
+{
+	async::executor pool;
+
+	CHECK(async_thread_pool_new(nullptr, async::out(pool)) == 0);
+	CHECK(async::run_in_executor(pool.get(), [] { return 1; }).await() == 1);
+	cancel_oneself();
+}
+
+void leave_stream()
+{
+	static const char much[1 << 20] = {};
+	async::stream stream;
+	int pair[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	CHECK(async_stream_open(pair[0], nullptr, async::out(stream)) == 0);
+	CHECK(async_stream_write(stream.get(), much, sizeof(much)) == 0);
+	cancel_oneself();
+	/* Nobody reads, so that it would wait for ever. */
+	stream.reset();
+	close(pair[1]);
+}
+
+void leave_server()
+{
+	async::server server;
+
+	CHECK(async_start_server("127.0.0.1", "0", serve, nullptr, nullptr, async::out(server)) == 0);
+	cancel_oneself();
+}
+
+void leave_process()
+{
+	async::process child;
+	char name[] = "sleep", forever[] = "1000";
+	char *const argv[] = {name, forever, nullptr};
+
+	CHECK(async_process_spawn("sleep", argv, nullptr, async::out(child)) == 0);
+	cancel_oneself();
+}
+
+void destructors_keep_earlier_cancellations()
+{
+	static void (*const leave[])() = {
+		leave_group, leave_empty_group, leave_group_that_failed,
+		leave_queue, leave_executor, leave_stream, leave_server, leave_process,
+	};
+	async_options real = options();
+
+	real.clock = ASYNC_CLOCK_REAL;
+	for (void (*scope)() : leave) {
+		auto body = [scope] {
+			scope();
+			CHECK(async_cancelling(async_current_task()) == 1);
+			CHECK(async::sleep_for(ms(1)) == -ECANCELED);
+			return async::sleep_for(ms(1));
+		};
+		CHECK(async::run(body, real) == 0);
+	}
+}
+
+/* What the body of a group was told of is over, and what its own destructor asks of it is nobody's business. */
+void destructors_bring_no_cancellation()
+{
+	CHECK(async::run(
+		      [] {
+			      async::future task = async::create_task([] {
+				      {
+					      async::task_group group;
+					      group.create_task(sleep_long);
+					      CHECK(async::sleep_for(ms(1000)) == -ECANCELED);
+				      }
+				      CHECK(async_cancelling(async_current_task()) == 1);
+				      CHECK(async::sleep_for(ms(1)) == 0);
+				      async::task_group another;
+				      another.create_task(sleep_long);
+			      });
+			      CHECK(async::sleep_for(ms(1)) == 0);
+			      CHECK(task.cancel() == 1);
+			      CHECK(task.await() == 0);
+			      {
+				      async::task_group group;
+				      group.create_task(sleep_long);
+				      CHECK(group.cancel() == 1);
+			      }
+			      CHECK(async_cancelling(async_current_task()) == 0);
+			      return async::sleep_for(ms(1));
+		      },
+		      options()) == 0);
+}
+
+/* A deadline that a destructor was told of is the scope's all the same. */
+void destructors_keep_deadlines()
+{
+	CHECK(async::run(
+		      [] {
+			      async::timeout scope(ms(5));
+			      {
+				      async::task_group group;
+				      group.create_task([] {
+					      if (async_sleep(ASYNC_FOREVER) == -ECANCELED)
+						      return async::sleep_for(ms(10));
+					      return 0;
+				      });
+				      CHECK(async::sleep_for(ms(1)) == 0);
+			      }
+			      CHECK(scope.end(async::sleep_for(ms(1))) == -ETIMEDOUT);
+			      CHECK(async_cancelling(async_current_task()) == 0);
+			      return async::sleep_for(ms(1));
+		      },
+		      options()) == 0);
 }
 
 /* What a destructor hears of a cancellation is heard again. */
@@ -587,6 +842,9 @@ int main()
 		TEST(exceptions_follow_to_another_thread),
 		TEST(a_cancelled_handler_ends_its_exception),
 		TEST(callables_are_kept_and_destroyed),
+		TEST(callables_are_destroyed_whatever_the_options_say),
+		TEST(callables_are_called_in_place),
+		TEST(results_are_words),
 		TEST(futures_are_references),
 		TEST(spans_are_durations),
 		TEST(groups_wait_for_their_tasks),
@@ -595,6 +853,9 @@ int main()
 		TEST(owners_end_what_they_own),
 		TEST(servers_are_stopped),
 		TEST(destructors_keep_cancellations),
+		TEST(destructors_keep_earlier_cancellations),
+		TEST(destructors_bring_no_cancellation),
+		TEST(destructors_keep_deadlines),
 	};
 
 	std::printf("1..%zu\n", sizeof(tests) / sizeof(tests[0]));

@@ -3,7 +3,7 @@
  * C++: an exception that leaves a function which the library calls ends in std::terminate, where it was thrown: nothing
  * has been unwound, although there are handlers above. Each kind of function is called in a process of its own.
  */
-#include <async/async.h>
+#include <async/async.hpp>
 #include <async/executor_ops.h>
 
 #include <cstdio>
@@ -497,6 +497,59 @@ intptr_t trace_visitor(void *)
 	return async_trace_read(visit, nullptr);
 }
 
+/* The callables of <async/async.hpp>. Volatile, as a compiler that sees the throw and a noexcept around it need not
+ * unwind: it would hide what is wrong. */
+
+void (*volatile somehow_fail)() = fail;
+
+void callable()
+{
+	somehow_fail();
+}
+
+intptr_t callable_of_create_task(void *)
+{
+	return async::create_task(callable).await();
+}
+
+intptr_t callable_of_eager_task(void *)
+{
+	async_task_options options = ASYNC_TASK_OPTIONS_INIT;
+
+	options.eager = true;
+	return async::create_task(callable, options).await();
+}
+
+intptr_t callable_of_group(void *)
+{
+	async::task_group group;
+
+	group.create_task(callable);
+	return group.end();
+}
+
+intptr_t callable_of_to_thread(void *)
+{
+	return async::to_thread(callable);
+}
+
+intptr_t callable_of_executor(void *)
+{
+	return async::run_in_executor(nullptr, callable).await();
+}
+
+/* In a thread that has no loop. */
+intptr_t callable_of_run(void *)
+{
+	return async::to_thread([] {
+		try {
+			return async::run(callable);
+		} catch (...) {
+			leave(CAUGHT);
+		}
+	});
+}
+
 struct test {
 	const char *name;
 	async_fn *fn;
@@ -591,6 +644,12 @@ int main()
 		TEST(executor_workers),
 		TEST(server_connection),
 		TEST(trace_visitor),
+		TEST(callable_of_create_task),
+		TEST(callable_of_eager_task),
+		TEST(callable_of_group),
+		TEST(callable_of_to_thread),
+		TEST(callable_of_executor),
+		TEST(callable_of_run),
 	};
 	bool failed = false;
 

@@ -13,14 +13,16 @@
  * An exception may not leave a callable that the library calls: std::terminate is called then, as when it leaves a
  * thread. Inside, exceptions work as everywhere, and a task may wait while it handles one: see async_cxx(7).
  *
- * Destructors that wait are cancelled like other calls. As they cannot tell, the cancellation comes again from the
- * next call that suspends.
+ * Destructors that wait are cancelled like other calls, also by a request that was made before. As they cannot tell,
+ * the cancellation comes again from the next call that suspends.
  */
 #ifndef ASYNC_ASYNC_HPP
 #define ASYNC_ASYNC_HPP
 
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -53,36 +55,57 @@ ASYNC_MUST_CHECK int sleep_for(const std::chrono::duration<Rep, Period> &span)
 
 namespace detail {
 
-/* What a callable returns, as the word that a task ends with; nothing is 0. */
-template <typename F> auto call(F &fn) -> typename std::enable_if<std::is_void<decltype(fn())>::value, intptr_t>::type
+/* What a callable returns, a reference to it being as good. */
+template <typename F> struct returned {
+	typedef typename std::decay<decltype(std::declval<F &>()())>::type type;
+	static constexpr bool nothing = std::is_void<type>::value;
+	static constexpr bool pointer = std::is_pointer<type>::value || std::is_same<type, std::nullptr_t>::value;
+};
+
+/* The same as the word that a task ends with; nothing is 0. */
+template <typename F> typename std::enable_if<returned<F>::nothing, intptr_t>::type call(F &fn)
 {
 	fn();
 	return 0;
 }
 
-template <typename F> auto call(F &fn) -> typename std::enable_if<std::is_pointer<decltype(fn())>::value, intptr_t>::type
+template <typename F> typename std::enable_if<returned<F>::pointer, intptr_t>::type call(F &fn)
 {
 	return reinterpret_cast<intptr_t>(fn());
 }
 
-template <typename F> auto call(F &fn) ->
-	typename std::enable_if<!std::is_void<decltype(fn())>::value && !std::is_pointer<decltype(fn())>::value, intptr_t>::type
+template <typename F>
+typename std::enable_if<!returned<F>::nothing && !returned<F>::pointer, intptr_t>::type call(F &fn)
 {
 	return static_cast<intptr_t>(fn());
 }
 
-/* A callable that lives elsewhere. */
-template <typename F> intptr_t call_at(void *fn) noexcept
+/* A callable that lives elsewhere. Neither this nor the next is noexcept: that would be a handler, up to which frames
+ * would be unwound before std::terminate. The library ends the search for one where it calls them. */
+template <typename F> intptr_t call_at(void *fn)
 {
 	return call(*static_cast<F *>(fn));
 }
 
 /* One of its own, which is gone when it has been called. */
-template <typename F> intptr_t call_and_delete(void *fn) noexcept
+template <typename F> intptr_t call_and_delete(void *fn)
 {
 	std::unique_ptr<F> owned(static_cast<F *>(fn));
 
 	return call(*owned);
+}
+
+/* How a callable is referred to that stays where it is: a function by a pointer, because no void * holds the address of
+ * the function itself. */
+template <typename F> struct referred {
+	typedef typename std::remove_reference<F>::type plain;
+	typedef typename std::conditional<std::is_function<plain>::value, plain *, plain &>::type type;
+};
+
+/* The argument with which call_at calls it. */
+template <typename F> void *address_of(F &fn) noexcept
+{
+	return const_cast<void *>(static_cast<const volatile void *>(std::addressof(fn)));
 }
 
 template <typename F> void delete_uncalled(void *fn) noexcept
@@ -94,19 +117,32 @@ template <typename F> struct stored {
 	typedef typename std::decay<F>::type type;
 };
 
-template <typename F> typename stored<F>::type *store(F &&fn)
+/* What the library is given for a callable: one of its own in *ret_own, and options that say how that is deleted. It
+ * refuses options for their size without a look at what they say, and of shorter ones sees the beginning: so they are
+ * refused, or made whole, before anything is stored. Returns: 0 or a negative errno. */
+template <typename F, typename Options>
+int store(F &&fn, const Options &given, typename stored<F>::type **ret_own, Options *ret_options)
 {
-	return new (std::nothrow) typename stored<F>::type(std::forward<F>(fn));
+	typedef typename stored<F>::type type;
+
+	if (given.size < sizeof(given.size) || given.size > sizeof(given))
+		return -EINVAL;
+	std::memcpy(ret_options, &given, given.size);
+	ret_options->size = sizeof(*ret_options);
+	ret_options->destroy = delete_uncalled<type>;
+	*ret_own = new (std::nothrow) type(std::forward<F>(fn));
+	return *ret_own ? 0 : -ENOMEM;
 }
 
-/* For a destructor that waits, and does not tell: a cancellation that is requested meanwhile is delivered after it, as
- * if it had come then. */
+/* For a destructor that waits, and does not tell: a cancellation that it is told of, requested before or meanwhile, is
+ * requested again, as if it had come after it. What its calls do not tell of comes after it anyway. */
 class uninterrupted {
 public:
-	uninterrupted() noexcept : self(async_current_task()), before(self ? async_cancelling(self) : 0) {}
+	uninterrupted() noexcept : self(async_current_task()), cancelled(false) {}
 	~uninterrupted()
 	{
-		if (self && async_cancelling(self) > before && async_cancel(self, async_cancel_reason(self)) == 1)
+		/* It was counted when it was made. One that was taken back since then is rescinded by that, too. */
+		if (cancelled && async_cancel(self, async_cancel_reason(self)) == 1)
 			async_uncancel(self);
 	}
 	uninterrupted(const uninterrupted &) = delete;
@@ -114,12 +150,12 @@ public:
 
 	/* Whether there is a task, so that there can be a wait. */
 	explicit operator bool() const noexcept { return self != nullptr; }
-	/* Takes what a call returns that must be looked at. */
-	void ignore(intptr_t) const noexcept {}
+	/* Takes what a call that waits returns. */
+	void hear(intptr_t result) noexcept { cancelled = cancelled || result == -ECANCELED; }
 
 private:
 	async_task *self;
-	int before;
+	bool cancelled;
 };
 
 } // namespace detail
@@ -180,29 +216,31 @@ private:
 template <typename F> future create_task(F &&fn, const async_task_options &given = ASYNC_TASK_OPTIONS_INIT)
 {
 	typedef typename detail::stored<F>::type type;
-	async_task_options options = given;
-	type *own = detail::store(std::forward<F>(fn));
+	async_task_options options = ASYNC_TASK_OPTIONS_INIT;
+	type *own = nullptr;
+	int error = detail::store(std::forward<F>(fn), given, &own, &options);
 
-	if (!own)
-		return future(async_future_failed(-ENOMEM));
-	options.destroy = detail::delete_uncalled<type>;
+	if (error)
+		return future(async_future_failed(error));
 	return future(async_create_task_with(detail::call_and_delete<type>, own, &options));
 }
 
 /* async_run: calls `fn` as the main task of a new loop. */
 template <typename F> intptr_t run(F &&fn, const async_options &options = ASYNC_OPTIONS_INIT)
 {
-	typedef typename std::remove_reference<F>::type type;
+	typename detail::referred<F>::type callable = fn;
+	typedef typename std::remove_reference<decltype(callable)>::type type;
 
-	return async_run_with(detail::call_at<type>, const_cast<void *>(static_cast<const void *>(&fn)), &options);
+	return async_run_with(detail::call_at<type>, detail::address_of(callable), &options);
 }
 
 /* async_to_thread: has a worker call `fn`, and returns when it has. */
 template <typename F> ASYNC_MUST_CHECK intptr_t to_thread(F &&fn)
 {
-	typedef typename std::remove_reference<F>::type type;
+	typename detail::referred<F>::type callable = fn;
+	typedef typename std::remove_reference<decltype(callable)>::type type;
 
-	return async_to_thread(detail::call_at<type>, const_cast<void *>(static_cast<const void *>(&fn)));
+	return async_to_thread(detail::call_at<type>, detail::address_of(callable));
 }
 
 /* async_run_in_executor; NULL is the default executor. The callable is moved or copied into the job, and destroyed by
@@ -211,12 +249,12 @@ template <typename F>
 future run_in_executor(async_executor *executor, F &&fn, const async_job_options &given = ASYNC_JOB_OPTIONS_INIT)
 {
 	typedef typename detail::stored<F>::type type;
-	async_job_options options = given;
-	type *own = detail::store(std::forward<F>(fn));
+	async_job_options options = ASYNC_JOB_OPTIONS_INIT;
+	type *own = nullptr;
+	int error = detail::store(std::forward<F>(fn), given, &own, &options);
 
-	if (!own)
-		return future(async_future_failed(-ENOMEM));
-	options.destroy = detail::delete_uncalled<type>;
+	if (error)
+		return future(async_future_failed(error));
 	return future(async_run_in_executor_with(executor, detail::call_and_delete<type>, own, &options));
 }
 
@@ -229,11 +267,9 @@ public:
 	task_group() : self(), begun(async_group_begin(&self)) {}
 	~task_group()
 	{
-		if (begun != 0)
+		/* An error cancels the tasks, and leaves a cancellation that the wait is told of to the next call. */
+		if (begun == 0 && async_group_end(&self, -ESHUTDOWN) < 0)
 			return;
-		detail::uninterrupted wait;
-		async_group_cancel(&self);
-		wait.ignore(async_group_end(&self, 0));
 	}
 	task_group(const task_group &) = delete;
 	task_group &operator=(const task_group &) = delete;
@@ -246,12 +282,12 @@ public:
 	template <typename F> future create_task(F &&fn, const async_task_options &given = ASYNC_TASK_OPTIONS_INIT)
 	{
 		typedef typename detail::stored<F>::type type;
-		async_task_options options = given;
-		type *own = detail::store(std::forward<F>(fn));
+		async_task_options options = ASYNC_TASK_OPTIONS_INIT;
+		type *own = nullptr;
+		int error = detail::store(std::forward<F>(fn), given, &own, &options);
 
-		if (!own)
-			return future(async_future_failed(-ENOMEM));
-		options.destroy = detail::delete_uncalled<type>;
+		if (error)
+			return future(async_future_failed(error));
 		async_task *task = async_group_create_task_with(&self, detail::call_and_delete<type>, own, &options);
 		return future(async_ref(task));
 	}
@@ -353,7 +389,10 @@ private:
 /* Has a permit of a semaphore until the scope is left. Ask whether it got one. */
 class semaphore_guard {
 public:
-	explicit semaphore_guard(async_semaphore &wanted) : semaphore(wanted), failed(async_semaphore_acquire(&wanted)) {}
+	explicit semaphore_guard(async_semaphore &wanted)
+		: semaphore(wanted), failed(async_semaphore_acquire(&wanted))
+	{
+	}
 	~semaphore_guard()
 	{
 		if (!failed)
@@ -385,7 +424,7 @@ struct deleter {
 
 		async_queue_shutdown(queue, true);
 		while (async_queue_free(queue) == -EBUSY && wait)
-			wait.ignore(async_sleep(0));
+			wait.hear(async_sleep(0));
 	}
 
 	void operator()(async_executor *executor) const
@@ -393,7 +432,7 @@ struct deleter {
 		uninterrupted wait;
 
 		if (wait)
-			wait.ignore(async_executor_close(executor, true));
+			wait.hear(async_executor_close(executor, true));
 		async_executor_free(executor);
 	}
 
@@ -402,7 +441,7 @@ struct deleter {
 		uninterrupted wait;
 
 		if (wait)
-			wait.ignore(async_stream_close(stream));
+			wait.hear(async_stream_close(stream));
 		else
 			async_stream_abort(stream);
 	}
@@ -412,7 +451,7 @@ struct deleter {
 		uninterrupted wait;
 
 		if (wait)
-			wait.ignore(async_server_abort(server));
+			wait.hear(async_server_abort(server));
 	}
 
 	void operator()(async_process *process) const
@@ -420,7 +459,7 @@ struct deleter {
 		uninterrupted wait;
 
 		if (wait)
-			wait.ignore(async_process_close(process));
+			wait.hear(async_process_close(process));
 	}
 };
 
