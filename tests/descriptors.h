@@ -39,4 +39,15 @@ static inline void settle(void)
 	give_way(5);
 }
 
+/* What the kernel does takes real time. No descriptor is left open. */
+static inline void run_really(async_fn *fn)
+{
+	struct async_options options = test_options();
+	size_t before = open_descriptors();
+
+	options.clock = ASYNC_CLOCK_REAL;
+	assert_int_equal(run_with(fn, NULL, &options), 0);
+	assert_int_equal(open_descriptors(), before);
+}
+
 #endif

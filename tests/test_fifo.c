@@ -156,16 +156,6 @@ static intptr_t need_not_wait(void *arg)
 	return 0;
 }
 
-static void run_really(async_fn *fn)
-{
-	struct async_options options = test_options();
-	size_t before = open_descriptors();
-
-	options.clock = ASYNC_CLOCK_REAL;
-	assert_int_equal(run_with(fn, NULL, &options), 0);
-	assert_int_equal(open_descriptors(), before);
-}
-
 /* With flags that io_uring gives to a thread of the kernel's. */
 static intptr_t open_and_be_cancelled(void *arg)
 {
@@ -189,11 +179,8 @@ static intptr_t open_and_be_cancelled(void *arg)
 
 static void cancelled_whatever_the_flags(void **state)
 {
-	struct async_options options = test_options();
-
 	(void)state;
-	options.clock = ASYNC_CLOCK_REAL;
-	assert_int_equal(run_with(open_and_be_cancelled, NULL, &options), 0);
+	run_really(open_and_be_cancelled);
 	assert_int_equal(reports.count, 0);
 }
 

@@ -791,17 +791,6 @@ static intptr_t be_closed(void *arg)
 	return 0;
 }
 
-/* What the kernel does takes real time. */
-static void run_really(async_fn *fn)
-{
-	struct async_options options = test_options();
-	size_t before = open_descriptors();
-
-	options.clock = ASYNC_CLOCK_REAL;
-	assert_int_equal(run_with(fn, NULL, &options), 0);
-	assert_int_equal(open_descriptors(), before);
-}
-
 static void waiting_is_quiet(void **state)
 {
 	(void)state;
