@@ -5,6 +5,7 @@
  * information is looked for on this machine only: asking a server may take minutes.
  */
 #include "introspect/backtrace.h"
+#include "introspect/source.h"
 
 #if CAPTURE_HAS_REGISTERS && __has_include(<elfutils/libdwfl.h>)
 
@@ -18,7 +19,6 @@
 #include "base/fault.h"
 #include "base/own_fd.h"
 #include "introspect/locate.h"
-#include "introspect/source.h"
 
 #define FUNCTIONS(each) \
 	each(begin) each(end) each(report_begin) each(report_end) each(linux_proc_report) each(linux_proc_find_elf) \
