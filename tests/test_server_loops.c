@@ -265,7 +265,7 @@ static intptr_t wake_one(void *arg)
 	assert_in_range(calls, CLIENTS, 3 * CLIENTS);
 	/* Under these a thread also sleeps for the tool. */
 	if (!under_tool("valgrind") && !under_tool("tsan"))
-		assert_in_range(slept, 0, 7 * CLIENTS / 2);
+		assert_in_range(slept, 0, 5 * CLIENTS); /* seven and more if all are woken, two to four if one is */
 	assert_int_equal(served, CLIENTS);
 	/* And they take turns. */
 	assert_true(seen_count > 1);
