@@ -94,14 +94,17 @@ static int on_complete(http_parser *parser)
 }
 
 /* Whether a field has a name that ends in a space, which some take for the name without it. */
-static bool has_spaced_name(const char *head)
+static bool has_spaced_name(const char *head, size_t size)
 {
-	for (const char *line = strstr(head, "\r\n"); line && line[2] && line[2] != '\r'; line = strstr(line, "\r\n")) {
-		line += 2;
-		size_t name = strcspn(line, ":\r");
+	bool in_name = false; /* not in the first line, which has none */
 
-		if (line[name] == ':' && name > 0 && isblank(line[name - 1]))
+	for (size_t i = 1; i < size; i++) {
+		in_name = in_name || head[i - 1] == '\n';
+		if (head[i] != ':' || !in_name)
+			continue;
+		if (isblank(head[i - 1]))
 			return true;
+		in_name = false;
 	}
 	return false;
 }
@@ -119,7 +122,7 @@ static int parse_request(char *head, size_t size, http_parser *parser, struct re
 
 	*request = (struct request){.field = FIELDS};
 	/* An empty line before a request is nothing; more of them are no request. */
-	if (memchr(head, '\0', size) || has_spaced_name(head) || memcmp(head, "\r\n\r\n", 4) == 0)
+	if (memchr(head, '\0', size) || has_spaced_name(head, size) || (size >= 4 && memcmp(head, "\r\n\r\n", 4) == 0))
 		return 400;
 	http_parser_init(parser, HTTP_REQUEST);
 	parser->data = request;
