@@ -778,6 +778,14 @@ void destructors_bring_no_cancellation()
 		      options()) == 0);
 }
 
+/* Does not end when it is told, so that the destructor waits. */
+int end_late()
+{
+	if (async_sleep(ASYNC_FOREVER) == -ECANCELED)
+		return async::sleep_for(ms(10));
+	return 0;
+}
+
 /* A deadline that a destructor was told of is the scope's all the same. */
 void destructors_keep_deadlines()
 {
@@ -786,11 +794,7 @@ void destructors_keep_deadlines()
 			      async::timeout scope(ms(5));
 			      {
 				      async::task_group group;
-				      group.create_task([] {
-					      if (async_sleep(ASYNC_FOREVER) == -ECANCELED)
-						      return async::sleep_for(ms(10));
-					      return 0;
-				      });
+				      group.create_task(end_late);
 				      CHECK(async::sleep_for(ms(1)) == 0);
 			      }
 			      CHECK(scope.end(async::sleep_for(ms(1))) == -ETIMEDOUT);
@@ -808,12 +812,7 @@ void destructors_keep_cancellations()
 			      async::future task = async::create_task([] {
 				      {
 					      async::task_group group;
-					      group.create_task([] {
-						      /* Does not end when it is told, so that the destructor waits. */
-						      if (async_sleep(ASYNC_FOREVER) == -ECANCELED)
-							      return async::sleep_for(ms(10));
-						      return 0;
-					      });
+					      group.create_task(end_late);
 					      CHECK(async::sleep_for(ms(1)) == 0);
 				      }
 				      CHECK(async_cancelling(async_current_task()) == 1);

@@ -65,6 +65,15 @@ static async_server *start(const struct async_server_options *options, size_t *s
 	return server;
 }
 
+/* The peer has sent everything before it reads, and gets the whole answer. */
+static void assert_answered(struct upload *u, size_t size)
+{
+	upload(u);
+	assert_true(u->result > 0);
+	assert_int_equal(receive_all(u->fd), size);
+	close_now(u->fd);
+}
+
 /* Peers that send everything before they read, on TCP and on a Unix socket. */
 static intptr_t send_before_reading(void *arg)
 {
@@ -78,10 +87,7 @@ static intptr_t send_before_reading(void *arg)
 		else
 			server = start(NULL, &size);
 		struct upload u = {.fd = is_unix ? connect_unix(unix_path) : connect_to(server), .size = 8 << 20};
-		upload(&u);
-		assert_true(u.result > 0);
-		assert_int_equal(receive_all(u.fd), size);
-		close_now(u.fd);
+		assert_answered(&u, size);
 		assert_int_equal(async_server_close(server), 0);
 	}
 	return 0;
@@ -117,10 +123,7 @@ static intptr_t without_limits(void *arg)
 		options.linger_timeout = which & 2 ? ASYNC_FOREVER : 0;
 		async_server *server = start(&options, &size);
 		struct upload u = {.fd = connect_to(server), .size = 1 << 20};
-		upload(&u);
-		assert_true(u.result > 0);
-		assert_int_equal(receive_all(u.fd), size);
-		close_now(u.fd);
+		assert_answered(&u, size);
 		assert_int_equal(async_server_close(server), 0);
 	}
 	return 0;
