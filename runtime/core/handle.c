@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "base/forked.h"
 #include "base/memory.h"
 #include "base/versioned.h"
 #include "context/exceptions.h"
@@ -343,8 +344,8 @@ void async_handle_release(async_handle *handle)
 {
 	if (!handle)
 		return;
-	/* In a forked child the argument is the parent's, who destroys it. */
-	if (loop_forked(handle->loop))
+	/* In a forked child the argument is the parent's, who destroys it. Elsewhere the loop may be gone already. */
+	if (forked && handle->destroy && loop_forked(handle->loop))
 		handle->destroy = NULL;
 	/* A handle in the inbox has no reference of it: that must not be the last one's end. */
 	if (atomic_load_explicit(&handle->posted, memory_order_relaxed))
